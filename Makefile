@@ -1,0 +1,97 @@
+# `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, CUDA, PYTEST_ARGS.
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2 --dist loadfile
+# Set to 12 or 13 to add jax's CUDA plugin to the environment.
+CUDA ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+BASE_STAMP := $(VENV)/.stamp
+STAMP := $(BASE_STAMP)$(if $(CUDA),-cuda$(CUDA))
+JAX_VERSION = $(shell sed -n 's/^jax==\([^ ;]*\).*/\1/p' $(LOCK))
+
+# uv where there is one, else venv and pip.
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+TOOL := uv
+READY := $(BIN)/python
+CREATE = $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+TOOL := pip
+READY := $(BIN)/pip
+CREATE = $(PYTHON) -m venv $(VENV)
+INSTALL = $(BIN)/python -m pip install --quiet
+endif
+
+ifneq ($(filter-out 12 13,$(CUDA)),)
+$(error CUDA has to be 12 or 13, not "$(CUDA)")
+endif
+ifneq ($(filter evaluate,$(MAKECMDGOALS)),)
+ifndef RUN
+$(error RUN is missing: make evaluate RUN=runs/NAME)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup train evaluate bench figure test test-slow lint format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv from the lock, with uv or pip (CUDA=12|13 adds jax's plugin)
+
+train: $(STAMP) ## Train (PRESET=push-maesn, ARGS="--run-dir runs/x ...")
+	@$(BIN)/python experiments/train.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+
+evaluate: $(STAMP) ## Evaluate a run on held-out tasks (RUN=runs/x, ARGS="...")
+	@$(BIN)/python experiments/evaluate.py $(RUN) $(ARGS)
+
+bench: $(STAMP) ## Measure steps per second (ARGS="...")
+	@$(BIN)/python experiments/bench.py $(ARGS)
+
+figure: $(STAMP) ## Draw meta-test curves of runs beside the paper's (ARGS="runs/A runs/B")
+	@$(BIN)/python experiments/figure.py $(ARGS)
+
+test: $(STAMP) ## Run the tests, without the slow ones (PYTEST_ARGS="...")
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(STAMP) ## Run the slow tests, one after the other
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## Check style, formatting, import contracts and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports
+	@$(BIN)/pyright
+
+format: $(STAMP) ## Format the code and fix what the linter can
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+lock: ## Resolve the lock anew, for the jax version it has (needs uv)
+	@uv pip compile pyproject.toml --extra dev --output-file $(LOCK) --quiet --upgrade \
+	  --upgrade-package jax==$(JAX_VERSION) --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+clean: ## Remove caches and builds, never runs/
+	@rm -rf build dist .import_linter_cache .jax_cache .pytest_cache .ruff_cache
+	@find . \( -path ./$(VENV) -o -path ./runs -o -path ./.git \) -prune -o \
+	  -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BASE_STAMP): pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is not Python 3.11 or newer; try make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Installing $(LOCK) into $(VENV) with $(TOOL)"
+	@test -x $(READY) || $(CREATE)
+	@$(INSTALL) --require-hashes -r $(LOCK)
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BASE_STAMP)-cuda%: $(BASE_STAMP)
+	@echo "Installing jax $(JAX_VERSION) for CUDA $*"
+	@$(INSTALL) "jax[cuda$*]==$(JAX_VERSION)"
+	@touch $@

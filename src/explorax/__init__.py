@@ -1,0 +1,1 @@
+"""explorax: exploration by hierarchical meta reinforcement learning, compiled whole."""
