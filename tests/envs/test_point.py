@@ -1,0 +1,82 @@
+"""The point robot, by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from brax import envs as brax_envs
+from brax.training.agents.ppo import train as ppo
+
+import explorax_envs
+from explorax_envs.point import Point, PointTask
+
+UP = PointTask(jnp.array([0.0, 1.0]))
+
+
+def test_an_episode_by_hand():
+    env = Point()
+    state = env.reset(jax.random.key(0), UP)
+    np.testing.assert_array_equal(state.obs, [0, 0])
+    state = env.step(state, jnp.array([0.5, 9.0]))
+    np.testing.assert_allclose(state.obs, [0.05, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(state.reward, -np.hypot(0.05, 0.9), rtol=1e-6)
+    assert (state.metrics["success"], state.done) == (0, 0)
+
+
+def test_sparse_reward_is_constant_beyond_the_radius():
+    env = Point("sparse")
+    far = env.step(env.unpack(jnp.array([0.3, 0.6]), UP), jnp.zeros(2))
+    near = env.step(env.unpack(jnp.array([0.0, 0.8]), UP), jnp.array([0.0, 0.5]))
+    assert (far.reward, far.metrics["success"]) == (-1, 0)
+    np.testing.assert_allclose(near.reward, -0.15, rtol=1e-5)
+    assert near.metrics["success"] == 1
+
+
+def test_goals_lie_on_the_upper_half_circle():
+    goal = np.asarray(Point().sample_tasks(jax.random.key(0), 2000).goal)
+    np.testing.assert_allclose(np.linalg.norm(goal, axis=-1), 1, rtol=1e-5)
+    angle = np.arctan2(goal[:, 1], goal[:, 0])
+    assert angle.min() >= 0
+    assert angle.mean() == pytest.approx(np.pi / 2, abs=0.1)
+    assert angle.std() == pytest.approx(np.pi / np.sqrt(12), abs=0.05)
+
+
+def test_packed_states_continue_and_vmap():
+    env = Point("sparse")
+    tasks = env.sample_tasks(jax.random.key(0), 3)
+
+    def twice(task):
+        state = env.step(env.reset(jax.random.key(0), task), jnp.ones(2))
+        return state, env.unpack(env.pack(state), task)
+
+    state, unpacked = jax.jit(jax.vmap(twice))(tasks)
+    np.testing.assert_array_equal(state.obs, unpacked.obs)
+    jax.tree.map(np.testing.assert_array_equal, unpacked.info["task"], tasks)
+
+
+def test_sizes_and_brax():
+    env = brax_envs.create("explorax_point", episode_length=20)
+    assert (env.observation_size, env.action_size, env.unwrapped.horizon) == (2, 2, 20)
+
+
+def test_brax_ppo_trains_on_it_unmodified():
+    _, _, metrics = ppo.train(
+        environment=Point(),
+        num_timesteps=2**12,
+        episode_length=20,
+        num_envs=32,
+        unroll_length=16,
+        batch_size=16,
+        num_minibatches=2,
+        num_updates_per_batch=1,
+        num_evals=1,
+        num_eval_envs=16,
+    )
+    assert np.isfinite(metrics["eval/episode_reward"])
+
+
+def test_bad_arguments_name_the_field_and_its_choices():
+    with pytest.raises(ValueError, match="reward must be one of dense, sparse; got 'x'"):
+        Point(reward="x")
+    with pytest.raises(ValueError, match="name must be one of point, push"):
+        explorax_envs.make("pint")
