@@ -1,0 +1,161 @@
+"""The inner loop: roll out, take one gradient step on what a task may adapt, repeat."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from explorax import distributions, returns
+from explorax.config import Adapt, MetaConfig
+from explorax.nets import Policy
+from explorax.rollout import TaskParams, rollout
+from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
+
+
+class StepSizes(NamedTuple):
+    """alpha: one learned number per latent parameter, one for theta."""
+
+    latent: Gaussian  # alpha_mu and alpha_sigma in the places of mean and log_std, leaves (L,)
+    policy: Float[Array, ""]
+
+
+class Batch(NamedTuple):
+    """One task's episodes at one stage, with their advantages."""
+
+    trajectory: Trajectory  # leading axis K
+    advantage: Float[Array, "K T"]  # GAE, standardised over the task's K*T steps
+    episode_advantage: Float[Array, " K"]  # GAE at t = 0, standardised over the K episodes
+
+
+def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Batch:
+    """Advantages of one task's episodes: linear baseline refitted on them, GAE, standardised."""
+    target = returns.discounted_returns(trajectory.reward, discount)
+    value = returns.linear_baseline(trajectory.obs, target)
+    advantage = returns.gae(trajectory.reward, value, discount, gae_lambda)
+    floor = 1e-5 * jnp.max(jnp.abs(target))  # float32 cannot tell returns apart below it
+    return Batch(
+        trajectory,
+        advantage=returns.standardize(advantage, floor),
+        episode_advantage=returns.standardize(advantage[:, 0], floor),
+    )
+
+
+def latent_objective(latent: Gaussian, batch: Batch) -> Float[Array, ""]:
+    """J = mean_k log N(z_k; mu, sigma) A_k with z_k held constant (MAESN, eq. 4).
+
+    The stop-gradient is the point: were z_k = mu + sigma eps_k differentiated too,
+    (z_k - mu) / sigma would be eps_k itself and dJ/dmu identically 0.
+    """
+    z = jax.lax.stop_gradient(batch.trajectory.latent)
+    return jnp.mean(distributions.log_prob(latent, z) * batch.episode_advantage)
+
+
+def policy_objective(policy: Policy, params: PyTree, batch: Batch) -> Float[Array, ""]:
+    """J = mean_{k,t} log pi_theta(a_kt | s_kt, z_k) A_kt (MAML-RL's `loglik` surrogate)."""
+    trajectory = batch.trajectory
+    z = jax.lax.stop_gradient(trajectory.latent)
+    dist = policy.apply(params, trajectory.obs, along_time(z, trajectory.obs))
+    return jnp.mean(distributions.log_prob(dist, trajectory.action) * batch.advantage)
+
+
+def along_time(
+    latent: Float[Array, "*batch L"], obs: Float[Array, "*batch T O"]
+) -> Float[Array, "*batch T L"]:
+    """The episode's latent, repeated for each of its steps."""
+    return jnp.broadcast_to(latent[..., None, :], (*obs.shape[:-1], latent.shape[-1]))
+
+
+def inner_step(
+    policy: Policy, adapt: Adapt, params: TaskParams, step_sizes: StepSizes, batch: Batch
+) -> TaskParams:
+    """One gradient ascent step on J: x' = x + alpha * dJ/dx (MAESN, eqs. 2 and 3).
+
+    Args:
+      policy: pi_theta(a | s, z).
+      adapt: which leaves of ``params`` move.
+      params: the task's parameters before the step.
+      step_sizes: alpha.
+      batch: episodes that were sampled with ``params``.
+
+    Returns:
+      The task's parameters after the step.
+    """
+    if adapt in ("latents", "both"):
+        gradient = jax.grad(latent_objective)(params.latent, batch)
+        latent = jax.tree.map(lambda x, a, g: x + a * g, params.latent, step_sizes.latent, gradient)
+        adapted = params._replace(latent=latent)
+    else:
+        adapted = params
+    if adapt in ("params", "both"):
+        gradient = jax.grad(lambda theta: policy_objective(policy, theta, batch))(params.policy)
+        theta = jax.tree.map(lambda x, g: x + step_sizes.policy * g, params.policy, gradient)
+        adapted = adapted._replace(policy=theta)
+    return adapted
+
+
+def task_axes(adapt: Adapt) -> TaskParams:
+    """Which of TaskParams has a task axis: theta only where the inner step moves it."""
+    return TaskParams(latent=0, policy=None if adapt == "latents" else 0)  # pyright: ignore
+
+
+def per_task(adapt: Adapt, params: TaskParams, num_tasks: int) -> TaskParams:
+    """Gives theta the task axis that ``task_axes`` promises; the latents have theirs."""
+    if adapt == "latents":
+        return params
+    repeat = lambda x: jnp.broadcast_to(x, (num_tasks, *x.shape))  # noqa: E731
+    return params._replace(policy=jax.tree.map(repeat, params.policy))
+
+
+def unroll(
+    env: Env,
+    policy: Policy,
+    config: MetaConfig,
+    params: TaskParams,
+    step_sizes: StepSizes,
+    scale: Float[Array, " S"],
+    tasks: Task,
+    keys: PRNGKeyArray,
+    emit: Callable[[Batch], PyTree],
+) -> PyTree:
+    """Rolls out and adapts to N tasks, stage by stage.
+
+    Every stage samples ``config.num_episodes`` episodes a task with the current parameters and
+    then takes one inner step. One rollout in the program serves all stages, which halves its
+    compile time.
+
+    Args:
+      env: static environment.
+      policy: pi_theta(a | s, z).
+      config: K, discount, what adapts.
+      params: parameters at stage 0: latents (N, L), one theta for all.
+      step_sizes: alpha.
+      scale: factor on alpha at each stage; its length is the number of stages S.
+      tasks: leading axis N.
+      keys: typed keys (N,), consumed.
+      emit: what to keep of a task's batch at a stage.
+
+    Returns:
+      ``emit`` of every batch, leading axes (S, N).
+    """
+    axes = task_axes(config.adapt)
+    num_tasks = len(keys)
+
+    def adapt_one(params: TaskParams, scale: Array, trajectory: Trajectory):
+        batch = make_batch(trajectory, config.discount, config.gae_lambda)
+        scaled = jax.tree.map(lambda a: a * scale, step_sizes)
+        return inner_step(policy, config.adapt, params, scaled, batch), emit(batch)
+
+    adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=(axes, 0))
+
+    def stage(params: TaskParams, inputs):
+        stage_keys, stage_scale = inputs
+        trajectory = rollout(env, policy, params, axes, tasks, stage_keys)
+        return adapt_all(params, stage_scale, trajectory)
+
+    shape = (len(scale), config.num_episodes)
+    stage_keys = jax.vmap(lambda key: jax.random.split(key, shape), out_axes=1)(keys)
+    start = per_task(config.adapt, params, num_tasks)
+    _, emitted = jax.lax.scan(stage, start, (stage_keys, scale))
+    return emitted

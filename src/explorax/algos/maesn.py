@@ -1,0 +1,22 @@
+"""MAESN: meta-learned structured exploration (Gupta et al. 2018, arXiv 1802.07245).
+
+Each training task i owns a latent distribution N(mu_i, sigma_i); z is drawn once per episode, so
+exploration is coherent over the whole of it. Maximised over theta, mu_i, sigma_i and alpha:
+
+    sum_i E[return of task i after the inner step] - w KL(N(mu_i, sigma_i) || N(0, I))
+
+Where to read it:
+  z once per episode               rollout.begin_episode
+  inner step on mu, sigma (2, 3)   adapt.latent_objective, adapt.inner_step
+  outer objective (5)              outer.task_loss
+  meta-test from the prior         metatest.meta_test
+"""
+
+from typing import Any
+
+from explorax.config import MetaConfig
+
+
+def maesn(**overrides: Any) -> MetaConfig:
+    """One inner step on the latents alone, as in the paper's code; see MetaConfig's fields."""
+    return MetaConfig(**overrides)

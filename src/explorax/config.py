@@ -1,0 +1,127 @@
+"""What a meta-learner can be told. Refuses nonsense early and names the field."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Adapt = Literal["latents", "params", "both"]
+
+
+def require(condition: bool, field_name: str, expectation: str) -> None:
+    """Raises ValueError ``field_name: expectation`` unless ``condition`` holds."""
+    if not condition:
+        raise ValueError(f"{field_name}: {expectation}")
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Outer step by the clipped surrogate (Schulman 2017) and Adam."""
+
+    learning_rate: float = 5e-3
+    """Adam's step size, for theta, the latents and the inner step sizes alike."""
+    num_epochs: int = 8
+    """Full-batch Adam steps per meta-iteration."""
+    clip_epsilon: float = 0.2
+    """The ratio is clipped to [1 - eps, 1 + eps]."""
+    entropy_coef: float = 0.0
+    """Weight of the action entropy in the objective."""
+
+    def __post_init__(self):
+        require(self.learning_rate > 0, "ppo.learning_rate", "must be positive")
+        require(self.num_epochs >= 1, "ppo.num_epochs", "must be at least 1")
+        require(0 < self.clip_epsilon < 1, "ppo.clip_epsilon", "must be in (0, 1)")
+
+
+@dataclass(frozen=True)
+class TRPOConfig:
+    """Outer step by a trust region (Schulman 2015): the MAESN paper's optimiser."""
+
+    max_kl: float = 0.01
+    """Largest mean KL (nats) between the sampling policy and the new one."""
+    num_cg_steps: int = 10
+    """Conjugate-gradient iterations."""
+    damping: float = 1e-5
+    """Added to the curvature's diagonal."""
+    backtrack_ratio: float = 0.8
+    """Each line-search try shrinks the step by this."""
+    max_backtracks: int = 15
+    """Line-search tries; if none holds the step is rejected."""
+    curvature_stride: int = 5
+    """The curvature is taken on every n-th control step (1: on all of them)."""
+
+    def __post_init__(self):
+        require(self.max_kl > 0, "trpo.max_kl", "must be positive")
+        require(self.num_cg_steps >= 1, "trpo.num_cg_steps", "must be at least 1")
+        require(self.damping >= 0, "trpo.damping", "must not be negative")
+        require(0 < self.backtrack_ratio < 1, "trpo.backtrack_ratio", "must be in (0, 1)")
+        require(self.max_backtracks >= 1, "trpo.max_backtracks", "must be at least 1")
+        require(self.curvature_stride >= 1, "trpo.curvature_stride", "must be at least 1")
+
+
+@dataclass(frozen=True)
+class MetaConfig:
+    """One gradient-based meta-learner; ``explorax.algos`` says which settings are which paper."""
+
+    adapt: Adapt = "latents"
+    """What the inner step moves: the task's latent distribution, theta, or both."""
+    num_inner_steps: int = 1
+    """Inner steps per meta-update (0: the outer step sees unadapted tasks)."""
+    latent_dim: int = 2
+    """Size L of the latent z (0: a policy without a latent)."""
+    num_train_tasks: int = 100
+    """Training tasks N, drawn once from the seed; each owns a latent distribution."""
+    meta_batch_size: int = 20
+    """Tasks per meta-update, drawn with replacement."""
+    num_episodes: int = 40
+    """Episodes K per task and stage."""
+    inner_lr_mean: float = 3.0
+    """Initial inner step size of mu: where the paper's policies ended, far above its start of 1."""
+    inner_lr_log_std: float = 1.0
+    """Initial inner step size of log sigma: 3 would make some sigma' 20 by noise alone."""
+    inner_lr_params: float = 0.1
+    """Initial inner step size of theta."""
+    learn_inner_lr: bool = True
+    """Whether the outer step learns the inner step sizes."""
+    init_latent_std: float = 0.1
+    """The tasks' mu start at N(0, this^2); log sigma starts at 0."""
+    kl_coef: float = 0.05
+    """Weight w of KL(N(mu_i, sigma_i) || N(0, I)) on the pre-update latents."""
+    discount: float = 0.99
+    """Per control step."""
+    gae_lambda: float = 1.0
+    """GAE's lambda."""
+    hidden_sizes: tuple[int, ...] = (100, 100)
+    """Units of the policy's ReLU layers."""
+    init_action_std: float = 1.0
+    """Initial action deviation, in units of the action range [-1, 1]."""
+    optimizer: Literal["ppo", "trpo"] = "ppo"
+    """The outer optimiser."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Settings of the outer optimiser ppo."""
+    trpo: TRPOConfig = field(default_factory=TRPOConfig)
+    """Settings of the outer optimiser trpo."""
+
+    def __post_init__(self):
+        require(0 <= self.num_inner_steps <= 10, "meta.num_inner_steps", "must be in 0..10")
+        require(self.latent_dim >= 0, "meta.latent_dim", "must not be negative")
+        require(self.num_train_tasks >= 1, "meta.num_train_tasks", "must be at least 1")
+        require(self.meta_batch_size >= 1, "meta.meta_batch_size", "must be at least 1")
+        require(self.num_episodes >= 2, "meta.num_episodes", "must be at least 2")
+        require(self.inner_lr_mean > 0, "meta.inner_lr_mean", "must be positive")
+        require(self.inner_lr_log_std > 0, "meta.inner_lr_log_std", "must be positive")
+        require(self.inner_lr_params > 0, "meta.inner_lr_params", "must be positive")
+        require(self.init_latent_std >= 0, "meta.init_latent_std", "must not be negative")
+        require(self.kl_coef >= 0, "meta.kl_coef", "must not be negative")
+        require(0 < self.discount <= 1, "meta.discount", "must be in (0, 1]")
+        require(0 <= self.gae_lambda <= 1, "meta.gae_lambda", "must be in [0, 1]")
+        require(
+            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
+            "meta.hidden_sizes",
+            "must be positive integers, at least one",
+        )
+        require(self.init_action_std > 0, "meta.init_action_std", "must be positive")
+        if self.latent_dim == 0:
+            require(
+                self.adapt == "params",
+                "meta.adapt",
+                f"must be 'params' when meta.latent_dim is 0, got '{self.adapt}'",
+            )

@@ -1,0 +1,227 @@
+"""One meta-update: draw tasks, roll out, adapt, roll out, outer step. One XLA program.
+
+Every method of ``explorax.algos`` is this program with other settings.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from explorax import distributions
+from explorax.adapt import Batch, StepSizes, unroll
+from explorax.config import MetaConfig
+from explorax.nets import Policy, gaussian_mlp_policy
+from explorax.outer import (
+    MetaParams,
+    mean_task_loss,
+    ppo_optimizer,
+    ppo_outer_step,
+    trpo_outer_step,
+)
+from explorax.parallel import mean_over_devices, over_tasks
+from explorax.rollout import TaskParams, returns_and_success
+from explorax.types import Env, Gaussian, Metrics, PyTree, Task
+
+
+class MetaState(NamedTuple):
+    """All that a run carries from one meta-update to the next."""
+
+    params: MetaParams
+    opt_state: optax.OptState  # () for trpo
+    tasks: Task  # the training tasks, leading axis N
+    key: PRNGKeyArray  # never changes: streams come from (key, iteration)
+    iteration: Int[Array, ""]  # meta-updates done
+
+
+class InitStreams(NamedTuple):
+    """The random streams of ``init``."""
+
+    policy: PRNGKeyArray
+    latents: PRNGKeyArray
+    tasks: PRNGKeyArray
+    updates: PRNGKeyArray
+
+
+class UpdateStreams(NamedTuple):
+    """The random streams of one meta-update."""
+
+    tasks: PRNGKeyArray
+    rollouts: PRNGKeyArray
+
+
+class MetaLearner(NamedTuple):
+    """A method as pure functions."""
+
+    init: Callable[[PRNGKeyArray], MetaState]
+    """seed key -> first state"""
+    update: Callable[[MetaState], tuple[MetaState, Metrics]]
+    """one meta-update; scalars out"""
+    start: Callable[[MetaParams], tuple[TaskParams, StepSizes]]
+    """where and with which step sizes adaptation to a new task starts"""
+    policy: Policy
+    config: MetaConfig
+    steps_per_update: int
+    """environment steps that one update takes"""
+
+
+def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
+    """The meta-learner that ``config`` describes, its tasks spread over ``mesh``."""
+    policy = gaussian_mlp_policy(
+        env.observation_size,
+        env.action_size,
+        config.latent_dim,
+        config.hidden_sizes,
+        config.init_action_std,
+    )
+    stages = config.num_inner_steps + 1
+    return MetaLearner(
+        init=lambda key: init_state(env, policy, config, key),
+        update=lambda state: meta_update(env, policy, config, mesh, state),
+        start=lambda meta: meta_test_start(config, meta),
+        policy=policy,
+        config=config,
+        steps_per_update=config.meta_batch_size * config.num_episodes * stages * env.horizon,
+    )
+
+
+def init_state(env: Env, policy: Policy, config: MetaConfig, key: PRNGKeyArray) -> MetaState:
+    """Random theta, mu_i ~ N(0, init_latent_std^2), sigma_i = 1, alpha as configured."""
+    streams = InitStreams(*jax.random.split(key, len(InitStreams._fields)))
+    shape = (config.num_train_tasks, config.latent_dim)
+    latent = Gaussian(
+        mean=config.init_latent_std * jax.random.normal(streams.latents, shape),
+        log_std=jnp.zeros(shape),
+    )
+    params = MetaParams(policy.init(streams.policy), latent, initial_step_sizes(config))
+    opt_state = ppo_optimizer(config).init(params) if config.optimizer == "ppo" else ()
+    tasks = env.sample_tasks(streams.tasks, config.num_train_tasks)
+    return MetaState(params, opt_state, tasks, streams.updates, jnp.zeros((), jnp.int32))
+
+
+def initial_step_sizes(config: MetaConfig) -> StepSizes:
+    """alpha before learning (dtypes are given: a weak one would compile the second call anew)."""
+    mean = jnp.full(config.latent_dim, config.inner_lr_mean, dtype=float)
+    log_std = jnp.full(config.latent_dim, config.inner_lr_log_std, dtype=float)
+    params = jnp.full((), config.inner_lr_params, dtype=float)
+    return StepSizes(Gaussian(mean, log_std), params)
+
+
+def meta_test_start(config: MetaConfig, meta: MetaParams) -> tuple[TaskParams, StepSizes]:
+    """A new task starts from the prior N(0, I) and the learned theta and alpha.
+
+    A method that never took an inner step has learned no alpha: its latents move by 1.
+    """
+    zeros = jnp.zeros(config.latent_dim)
+    params = TaskParams(Gaussian(zeros, zeros), meta.policy)
+    if config.num_inner_steps == 0:
+        ones = jnp.ones(config.latent_dim)
+        return params, meta.step_sizes._replace(latent=Gaussian(ones, ones))
+    return params, meta.step_sizes
+
+
+def sample_stages(
+    env: Env,
+    policy: Policy,
+    config: MetaConfig,
+    meta: MetaParams,
+    task_index: Int[Array, " N"],
+    tasks: Task,
+    keys: PRNGKeyArray,
+) -> Batch:
+    """All stages of the drawn tasks: Batch with leading axes (S, N)."""
+    pick = lambda tree: jax.tree.map(lambda x: x[task_index], tree)  # noqa: E731
+    params = TaskParams(pick(meta.latent), meta.policy)
+    scale = jnp.ones(config.num_inner_steps + 1)
+    return unroll(
+        env, policy, config, params, meta.step_sizes, scale, pick(tasks), keys, lambda batch: batch
+    )
+
+
+def outer_step(
+    policy: Policy,
+    config: MetaConfig,
+    meta: MetaParams,
+    opt_state: PyTree,
+    task_index: Int[Array, " N"],
+    batch: Batch,
+) -> tuple[MetaParams, PyTree, Metrics]:
+    """Improves ``meta`` on the sampled stages with the configured optimiser."""
+    mean_loss = mean_task_loss(policy, config, task_index, batch)
+    if config.optimizer == "ppo":
+        return ppo_outer_step(mean_loss, meta, opt_state, config, mean_over_devices)
+    stride = config.trpo.curvature_stride
+    curvature_loss = mean_task_loss(policy, config, task_index, batch, stride)
+    meta, metrics = trpo_outer_step(mean_loss, curvature_loss, meta, config, mean_over_devices)
+    return meta, opt_state, metrics
+
+
+def meta_update(
+    env: Env, policy: Policy, config: MetaConfig, mesh: Mesh, state: MetaState
+) -> tuple[MetaState, Metrics]:
+    """One meta-iteration on ``config.meta_batch_size`` tasks drawn with replacement."""
+    key = jax.random.fold_in(state.key, state.iteration)
+    streams = UpdateStreams(*jax.random.split(key, len(UpdateStreams._fields)))
+    task_index = jax.random.randint(
+        streams.tasks, (config.meta_batch_size,), 0, config.num_train_tasks
+    )
+    keys = jax.random.split(streams.rollouts, config.meta_batch_size)
+
+    def local(meta, opt_state, tasks, task_index, keys):
+        # float32 throughout: an accelerator's faster products would spoil physics and baseline
+        with jax.default_matmul_precision("highest"):
+            return sample_and_step(meta, opt_state, tasks, task_index, keys)
+
+    def sample_and_step(meta, opt_state, tasks, task_index, keys):
+        batch = sample_stages(env, policy, config, meta, task_index, tasks, keys)
+        sampled = mean_over_devices(sampling_metrics(batch))
+        meta, opt_state, outer = outer_step(policy, config, meta, opt_state, task_index, batch)
+        return meta, opt_state, sampled | outer
+
+    sharded = over_tasks(local, mesh, (False, False, False, True, True), out_tasks=False)
+    params, opt_state, metrics = sharded(
+        state.params, state.opt_state, state.tasks, task_index, keys
+    )
+    metrics |= parameter_metrics(config, params, opt_state)
+    iteration = state.iteration + 1
+    return MetaState(params, opt_state, state.tasks, state.key, iteration), metrics
+
+
+def sampling_metrics(batch: Batch) -> Metrics:
+    """Return and success before and after adaptation, and the action deviation."""
+    episode_return, success = returns_and_success(batch.trajectory)  # (S, N, K)
+    return {
+        "return_pre": jnp.mean(episode_return[0]),
+        "return_post": jnp.mean(episode_return[-1]),
+        "success_pre": jnp.mean(success[0]),
+        "success_post": jnp.mean(success[-1]),
+        "action_std": jnp.mean(jnp.exp(batch.trajectory.action_dist.log_std)),
+    }
+
+
+def parameter_metrics(config: MetaConfig, params: MetaParams, opt_state: PyTree) -> Metrics:
+    """Whether everything is finite, and of latents and step sizes what the method has."""
+    floats = [
+        x for x in jax.tree.leaves((params, opt_state)) if jnp.issubdtype(x.dtype, jnp.floating)
+    ]
+    finite = jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]).all()
+    metrics: dict[str, Float[Array, ""]] = {"finite": finite.astype(jnp.float32)}
+    if config.latent_dim > 0:
+        prior = distributions.standard_normal_like(params.latent)
+        metrics |= {
+            "kl_latent": jnp.mean(distributions.kl(params.latent, prior)),
+            "latent_mean_std": jnp.std(params.latent.mean),
+            "latent_std": jnp.mean(jnp.exp(params.latent.log_std)),
+        }
+    if config.num_inner_steps > 0 and config.adapt in ("latents", "both"):
+        metrics |= {
+            "inner_lr_mean": jnp.mean(params.step_sizes.latent.mean),
+            "inner_lr_log_std": jnp.mean(params.step_sizes.latent.log_std),
+        }
+    if config.num_inner_steps > 0 and config.adapt in ("params", "both"):
+        metrics["inner_lr_params"] = params.step_sizes.policy
+    return metrics

@@ -1,0 +1,111 @@
+"""Many policies act for one episode each: tasks times episodes, one scan over time."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from explorax import distributions
+from explorax.nets import Policy
+from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
+
+
+class TaskParams(NamedTuple):
+    """What one task acts with; the inner loop moves some of it."""
+
+    latent: Gaussian  # N(mu_i, sigma_i), leaves (L,)
+    policy: PyTree  # theta
+
+
+class RolloutStreams(NamedTuple):
+    """The random streams of one episode."""
+
+    reset: PRNGKeyArray
+    latent: PRNGKeyArray
+    action: PRNGKeyArray
+
+
+class Episode(NamedTuple):
+    """What an episode is given when it starts."""
+
+    latent: Float[Array, " L"]  # z, drawn once for the episode (MAESN, section 4.1)
+    latent_noise: Float[Array, " L"]
+    action_noise: Float[Array, "T A"]
+    packed: PyTree  # the environment's first state, packed
+    obs: Float[Array, " O"]  # its observation
+
+
+def begin_episode(env: Env, latent: Gaussian, task: Task, key: PRNGKeyArray) -> Episode:
+    """Draws all of one episode's randomness and resets the environment to ``task``."""
+    streams = RolloutStreams(*jax.random.split(key, len(RolloutStreams._fields)))
+    noise = jax.random.normal(streams.latent, latent.mean.shape)
+    action_noise = jax.random.normal(streams.action, (env.horizon, env.action_size))
+    state = env.reset(streams.reset, task)
+    z = distributions.sample(latent, noise)
+    return Episode(z, noise, action_noise, env.pack(state), state.obs)
+
+
+def rollout(
+    env: Env,
+    policy: Policy,
+    params: TaskParams,
+    params_axes: TaskParams,
+    tasks: Task,
+    keys: PRNGKeyArray,
+) -> Trajectory:
+    """``K`` episodes of ``env.horizon`` steps for each of ``N`` tasks.
+
+    An episode and a step are written for one. The vmaps stand inside the scan over time, over one
+    flat axis of N*K episodes: to trace a vmap of a scan, or two nested vmaps, of a physics engine
+    takes several times as long. Only the policy sees N apart, since theta may differ by task.
+
+    Args:
+      env: static environment, unbatched.
+      policy: pi_theta(a | s, z).
+      params: each task's latent distribution (N, L) and theta, shared or (N, ...).
+      params_axes: their task axes as for ``jax.vmap``: 0, or None where shared.
+      tasks: leading axis N.
+      keys: typed keys (N, K), consumed.
+
+    Returns:
+      A Trajectory with leading axes (N, K).
+    """
+    num_tasks, num_episodes = keys.shape
+
+    def flat(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: x.reshape(num_tasks * num_episodes, *x.shape[2:]), tree)
+
+    def by_task(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: x.reshape(num_tasks, num_episodes, *x.shape[1:]), tree)
+
+    def per_episode(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: jnp.repeat(x, num_episodes, axis=0), tree)
+
+    episode_task = per_episode(tasks)
+    begin = jax.vmap(lambda latent, task, key: begin_episode(env, latent, task, key))
+    episode = begin(per_episode(params.latent), episode_task, flat(keys))
+    task_latents = by_task(episode.latent)
+    act = jax.vmap(policy.apply, in_axes=(params_axes.policy, 0, 0))
+
+    def step_one(packed, task, action):
+        state = env.step(env.unpack(packed, task), action)
+        return env.pack(state), state.obs, state.reward, state.metrics["success"]
+
+    def step(carry, noise):
+        packed, obs = carry
+        dist = flat(act(params.policy, by_task(obs), task_latents))
+        action = distributions.sample(dist, noise)
+        packed, next_obs, reward, success = jax.vmap(step_one)(packed, episode_task, action)
+        log_prob = distributions.log_prob(dist, action)
+        return (packed, next_obs), (obs, action, dist, log_prob, reward, success)
+
+    time_first = jnp.moveaxis(episode.action_noise, 1, 0)
+    _, per_step = jax.lax.scan(step, (episode.packed, episode.obs), time_first)
+    per_step = jax.tree.map(lambda x: by_task(jnp.moveaxis(x, 0, 1)), per_step)
+    return Trajectory(*per_step, latent=task_latents, latent_noise=by_task(episode.latent_noise))
+
+
+def returns_and_success(trajectory: Trajectory) -> tuple[Array, Array]:
+    """Undiscounted return and whether some step succeeded, per episode (time is the last axis)."""
+    return jnp.sum(trajectory.reward, axis=-1), jnp.max(trajectory.success, axis=-1)

@@ -1,0 +1,218 @@
+"""The host's loop: chunks of meta-updates in one compiled program, metrics fetched one late."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from explorax.meta_update import MetaLearner, MetaState
+from explorax.parallel import replicate
+from explorax.types import Metrics
+
+Chunk = Callable[[MetaState, Int[Array, ""]], tuple[MetaState, Metrics]]
+
+
+class NonFiniteError(Exception):
+    """The learned parameters are no longer finite."""
+
+    def __init__(self, meta_iteration: int):
+        super().__init__(f"the parameters are not finite after meta-iteration {meta_iteration}")
+        self.meta_iteration = meta_iteration
+
+
+class Schedule(NamedTuple):
+    """When the loop stops, fetches and saves, counted in meta-iterations."""
+
+    num_iterations: int  # since the very start, not since resuming
+    chunk_size: int  # at most so many per call
+    checkpoint_every: int
+
+
+class Callbacks(NamedTuple):
+    """How the loop speaks."""
+
+    on_metrics: Callable[[dict[str, float]], None]
+    """one meta-iteration's metrics, in order"""
+    save: Callable[[int, MetaState], None]
+    """(meta-iterations done, finite state); the state is donated afterwards"""
+    should_stop: Callable[[], bool] = lambda: False
+    """asked between chunks"""
+    compiling: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    """entered around the call that compiles"""
+
+
+class FitResult(NamedTuple):
+    """Where the loop ended."""
+
+    state: MetaState
+    meta_iteration: int
+    finished: bool  # False: should_stop said so
+
+
+def compile_chunk(learner: MetaLearner, chunk_size: int) -> Chunk:
+    """One program for every chunk: (state, num_updates) -> (state, metrics).
+
+    The number of updates is an argument, so that the last, shorter chunk is no second program.
+    The state is donated. Metrics have a leading axis of ``chunk_size``, of which the first
+    ``num_updates`` entries are written and the others are 0.
+
+    Args:
+      learner: whose update runs.
+      chunk_size: the most updates of one call.
+    """
+    update = jax.jit(learner.update)  # traced once for both uses below
+
+    def chunk(state: MetaState, num_updates: Int[Array, ""]) -> tuple[MetaState, Metrics]:
+        _, shapes = jax.eval_shape(update, state)
+        buffers = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)
+
+        def body(i, carry):
+            state, buffers = carry
+            state, metrics = update(state)
+            return state, jax.tree.map(lambda b, x: b.at[i].set(x), buffers, metrics)
+
+        return jax.lax.fori_loop(0, num_updates, body, (state, buffers))
+
+    return jax.jit(chunk, donate_argnums=0)
+
+
+def next_chunk_size(schedule: Schedule, done: int) -> int:
+    """Updates until the chunk, the stretch between checkpoints or the run is full."""
+    to_checkpoint = schedule.checkpoint_every - done % schedule.checkpoint_every
+    return min(schedule.chunk_size, to_checkpoint, schedule.num_iterations - done)
+
+
+class _Pending(NamedTuple):
+    """A chunk that was started and whose metrics have not been fetched."""
+
+    start: int  # meta-iterations done before it
+    num_updates: int
+    metrics: Metrics  # leading axis chunk_size
+
+
+class _Clock:
+    """Spreads the time between two fetches evenly over the iterations that it brought."""
+
+    def __init__(self, wall_s: float, steps_per_update: int):
+        self.wall_s, self.steps_per_update = wall_s, steps_per_update
+        self.last = time.perf_counter()
+
+    def skip(self) -> None:
+        """Adds the time since the last reading to no iteration's speed."""
+        now = time.perf_counter()
+        self.wall_s, self.last = self.wall_s + now - self.last, now
+
+    def read(self, chunk: _Pending) -> Iterator[dict[str, float]]:
+        """Counters of the chunk's iterations."""
+        before = self.wall_s
+        elapsed = time.perf_counter() - self.last
+        self.skip()
+        for i in range(1, chunk.num_updates + 1):
+            meta_iteration = chunk.start + i
+            yield {
+                "meta_iteration": meta_iteration,
+                "env_steps": meta_iteration * self.steps_per_update,
+                "wall_s": before + elapsed * i / chunk.num_updates,
+                "steps_per_s": chunk.num_updates * self.steps_per_update / max(elapsed, 1e-9),
+            }
+
+
+def fit(
+    learner: MetaLearner,
+    state: MetaState,
+    mesh: Mesh,
+    schedule: Schedule,
+    callbacks: Callbacks,
+    wall_s: float = 0.0,
+) -> FitResult:
+    """Trains from ``state`` to ``schedule.num_iterations`` meta-iterations.
+
+    The next chunk is started before the metrics of the last one are fetched; only a checkpoint
+    waits for the state itself. A state that is not finite is never handed to ``save``.
+
+    Args:
+      learner: whose update runs.
+      state: first or restored state; donated.
+      mesh: the one that ``learner`` was built for.
+      schedule: sizes.
+      callbacks: where metrics and states go.
+      wall_s: seconds that earlier parts of the run took.
+
+    Raises:
+      NonFiniteError: after the offending iteration's metrics were delivered.
+    """
+    chunk = compile_chunk(learner, schedule.chunk_size)
+    state = replicate(state, mesh)
+    done = int(state.iteration)
+    clock = _Clock(wall_s, learner.steps_per_update)
+    pending: _Pending | None = None
+    first = True
+    while done < schedule.num_iterations:
+        size = next_chunk_size(schedule, done)
+        with callbacks.compiling() if first else contextlib.nullcontext():
+            state, metrics = chunk(state, replicate(np.int32(size), mesh))
+        if first:
+            clock.skip()
+            first = False
+        if pending is not None:
+            _deliver(pending, clock, callbacks)
+        pending = _Pending(done, size, metrics)
+        done += size
+        stop = callbacks.should_stop()
+        if stop or done % schedule.checkpoint_every == 0 or done == schedule.num_iterations:
+            _deliver(pending, clock, callbacks)
+            pending = None
+            callbacks.save(done, state)
+            clock.skip()
+        if stop:
+            break
+    return FitResult(state, done, finished=done >= schedule.num_iterations)
+
+
+def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
+    """Fetches a chunk's metrics and hands them on, one iteration at a time."""
+    fetched = jax.device_get(chunk.metrics)
+    for i, counters in enumerate(clock.read(chunk)):
+        values = {name: float(column[i]) for name, column in fetched.items()}
+        callbacks.on_metrics(counters | values)
+        if values["finite"] != 1.0:
+            raise NonFiniteError(chunk.start + i + 1)
+
+
+class StopSignal:
+    """Turns the first SIGINT or SIGTERM into a wish to stop; the second one acts as usual."""
+
+    def __init__(self, notify: Callable[[signal.Signals], None] = lambda _: None) -> None:
+        """Does nothing until entered; ``notify`` is called as soon as a signal is seen."""
+        self.notify = notify
+        self.received: signal.Signals | None = None
+        self._previous: dict[int, object] = {}
+
+    def __call__(self) -> bool:
+        """Whether a signal has come."""
+        return self.received is not None
+
+    def __enter__(self) -> "StopSignal":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _receive(self, number: int, _frame: object) -> None:
+        self.received = signal.Signals(number)
+        self._restore()
+        self.notify(self.received)
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
+        self._previous.clear()

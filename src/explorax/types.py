@@ -1,0 +1,97 @@
+"""The words that every other file uses: trajectories, environments, and the axes of their arrays.
+
+Legend of axes, in the order in which they are stacked:
+
+====  ==========================================================
+S     adaptation stages: 0 is before any inner step
+N     tasks in a batch, or tasks in a set
+K     episodes of one task at one stage
+T     control steps of one episode
+O     observation size
+A     action size
+L     latent size (0 for methods without a latent)
+====  ==========================================================
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+PyTree = Any
+Task = Any
+Metrics = dict[str, jax.Array]
+
+
+class EnvState(Protocol):
+    """What the library reads of an environment's state (``brax.envs.State`` satisfies it)."""
+
+    @property
+    def obs(self) -> Float[Array, "O"]: ...
+
+    @property
+    def reward(self) -> Float[Array, ""]: ...
+
+    @property
+    def metrics(self) -> dict[str, Float[Array, ""]]:
+        """Holds at least ``success``: 1.0 where this step reached the goal, else 0.0."""
+        ...
+
+
+class Env(Protocol):
+    """A fixed-horizon environment whose task is data: one unbatched episode at a time.
+
+    A Brax ``Env`` with the four extra members below satisfies it. Nothing here is batched; the
+    library vmaps over episodes and tasks.
+    """
+
+    @property
+    def horizon(self) -> int:
+        """Control steps per episode."""
+        ...
+
+    @property
+    def observation_size(self) -> int: ...
+
+    @property
+    def action_size(self) -> int: ...
+
+    def reset(self, rng: PRNGKeyArray, task: Task) -> Any:
+        """First state of an episode of ``task``."""
+        ...
+
+    def step(self, state: Any, action: Float[Array, "A"]) -> Any:
+        """State after one control step; ``action`` is clipped to [-1, 1] by the environment."""
+        ...
+
+    def sample_tasks(self, key: PRNGKeyArray, num_tasks: int) -> Task:
+        """``num_tasks`` tasks of the training distribution, stacked on a leading axis."""
+        ...
+
+    def pack(self, state: Any) -> PyTree:
+        """The least that has to be carried to the next step (a scan carries nothing else)."""
+        ...
+
+    def unpack(self, carry: PyTree, task: Task) -> Any:
+        """A state from which ``step`` continues exactly as from the one that was packed."""
+        ...
+
+
+class Gaussian(NamedTuple):
+    """Parameters of a diagonal Gaussian: ``mean`` and ``log_std``, of equal trailing size."""
+
+    mean: Float[Array, "*batch D"]
+    log_std: Float[Array, "*batch D"]
+
+
+class Trajectory(NamedTuple):
+    """One episode. A rollout puts N and K in front of every field, adaptation S before them."""
+
+    obs: Float[Array, "T O"]  # before the action
+    action: Float[Array, "T A"]  # as sampled, not clipped
+    action_dist: Gaussian  # (T, A) leaves: the policy that acted
+    log_prob: Float[Array, "T"]  # of action under action_dist, summed over A
+    reward: Float[Array, "T"]  # after the action
+    success: Float[Array, "T"]  # 1.0 where the step reached the goal
+    latent: Float[Array, "L"]  # z, drawn once for the episode
+    latent_noise: Float[Array, "L"]  # z = mean + exp(log_std) * latent_noise

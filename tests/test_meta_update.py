@@ -1,0 +1,217 @@
+"""The compiled meta-update: what it promises as a program."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from explorax import meta_update, metatest, parallel
+from explorax.adapt import latent_objective, make_batch, task_axes
+from explorax.algos.latent_space import latent_space
+from explorax.algos.maesn import maesn
+from explorax.algos.maml import maml
+from explorax.config import MetaConfig
+from explorax.rollout import TaskParams, rollout
+from explorax.types import Gaussian
+from explorax_envs.point import Point
+
+SMALL = {
+    "num_train_tasks": 6,
+    "meta_batch_size": 4,
+    "num_episodes": 5,
+    "hidden_sizes": (8,),
+}
+METHODS = {
+    "maesn-ppo": maesn(**SMALL),
+    "maesn-trpo": maesn(**SMALL, optimizer="trpo"),
+    "latent-space": latent_space(**SMALL),
+    "maml": maml(**SMALL),
+    "both": maesn(**SMALL, adapt="both", num_inner_steps=2),
+}
+ENV = Point()
+
+
+def learner_and_state(config: MetaConfig, max_devices: int | None = None, seed: int = 0, env=ENV):
+    mesh = parallel.task_mesh(config.meta_batch_size, max_devices)
+    learner = meta_update.build(env, config, mesh)
+    state = jax.jit(learner.init)(jax.random.key(seed))
+    return learner, parallel.replicate(state, mesh)
+
+
+def leaves(state) -> list[np.ndarray]:
+    raw = jax.tree.map(
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
+        state,
+    )
+    return [np.asarray(x) for x in jax.tree.leaves(raw)]
+
+
+def assert_close(a, b, **tolerance):
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, **tolerance)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_updates_finitely_and_reports(name):
+    learner, state = learner_and_state(METHODS[name])
+    new, metrics = jax.jit(learner.update)(state)
+    assert metrics["finite"] == 1.0
+    assert new.iteration == 1
+    for key in ("return_pre", "return_post", "success_pre", "success_post", "kl_policy"):
+        assert np.isfinite(metrics[key]), key
+    changed = [not np.array_equal(a, b) for a, b in zip(leaves(state), leaves(new), strict=True)]
+    assert sum(changed) >= 5
+    assert learner.steps_per_update == 4 * 5 * 20 * (METHODS[name].num_inner_steps + 1)
+
+
+def test_latent_space_takes_no_inner_step():
+    learner, state = learner_and_state(METHODS["latent-space"])
+    new, metrics = jax.jit(learner.update)(state)
+    assert metrics["return_pre"] == metrics["return_post"]
+    np.testing.assert_array_equal(new.params.step_sizes.latent.mean, 3.0)
+    _, step_sizes = learner.start(new.params)
+    np.testing.assert_array_equal(step_sizes.latent.mean, 1.0)
+
+
+def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
+    learner, _ = learner_and_state(METHODS["maesn-ppo"])
+    update = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=3)[0])
+    runs = [update(learner_and_state(METHODS["maesn-ppo"], seed=seed)[1]) for seed in (0, 0, 1)]
+    for a, b in zip(leaves(runs[0]), leaves(runs[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(runs[0].params.latent.mean, runs[2].params.latent.mean)
+
+
+@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "maml"])
+def test_one_device_equals_two(name):
+    states = []
+    for max_devices in (1, 2):
+        learner, state = learner_and_state(METHODS[name], max_devices)
+        state, metrics = jax.jit(learner.update)(state)
+        assert len(state.iteration.devices()) == max_devices
+        states.append((state, metrics))
+    tolerance = 1e-2 if name == "maesn-trpo" else 2e-3  # conjugate gradient amplifies rounding
+    assert_close(*states, rtol=tolerance, atol=tolerance)
+
+
+class ShortPoint(Point):
+    """Five steps, since unjitted ones are slow."""
+
+    horizon = 5
+
+
+def test_jitted_equals_unjitted(monkeypatch):
+    """Unjitted, a unit axis of vmap is the mesh: shard_map would compile every operation."""
+    config = dataclasses.replace(METHODS["maesn-ppo"], num_episodes=2, meta_batch_size=2)
+    learner, state = learner_and_state(config, max_devices=1, env=ShortPoint())
+    compiled = jax.jit(learner.update)(state)
+
+    def over_unit_axis(fun, mesh, in_axes, out_tasks):
+        def run(*args):
+            expanded = jax.vmap(fun, in_axes=None, axis_size=1, axis_name=parallel.TASK_AXIS)
+            return jax.tree.map(lambda x: x[0], expanded(*args))
+
+        return run
+
+    monkeypatch.setattr(meta_update, "over_tasks", over_unit_axis)
+    with jax.disable_jit():
+        plain = learner.update(jax.device_get(state))
+    assert_close(compiled, plain, rtol=2e-3, atol=2e-3)
+
+
+def test_no_key_is_used_twice():
+    with jax.debug_key_reuse(True):
+        learner, state = learner_and_state(METHODS["maesn-ppo"], max_devices=1)
+        jax.jit(learner.update)(state)
+
+
+def test_more_tasks_can_be_drawn_than_there_are():
+    config = dataclasses.replace(METHODS["maesn-ppo"], num_train_tasks=2)
+    learner, state = learner_and_state(config)
+    _, metrics = jax.jit(learner.update)(state)
+    assert metrics["finite"] == 1.0
+
+
+def test_every_training_task_comes_up_and_the_tasks_never_change():
+    learner, state = learner_and_state(METHODS["maesn-ppo"])
+    run = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=10)[0])
+    new = run(state)
+    assert np.all(np.abs(new.params.latent.mean - state.params.latent.mean) > 1e-4)
+    assert_close(new.tasks, state.tasks, rtol=0)
+
+
+def test_meta_test_reports_every_task_and_iteration():
+    config = METHODS["maesn-ppo"]
+    learner, state = learner_and_state(config)
+    tasks = ENV.sample_tasks(jax.random.key(5), 8)
+
+    def run(max_devices):
+        mesh = parallel.task_mesh(8, max_devices)
+        test = lambda p, k: metatest.meta_test(  # noqa: E731
+            Point(reward="sparse"), learner, mesh, 3, p, tasks, k
+        )
+        params = jax.device_get(state.params)
+        return jax.jit(test)(params, jax.random.key(6))
+
+    two, one = run(2), run(1)
+    assert two.episode_return.shape == two.success.shape == (8, 4)
+    np.testing.assert_allclose(one.episode_return, two.episode_return, atol=1e-2)
+    assert np.all((two.success >= 0) & (two.success <= 1))
+
+
+def test_meta_test_equals_a_plain_loop():
+    """Roll out, adapt by alpha times the schedule, repeat; theta never changes."""
+    config = dataclasses.replace(METHODS["maesn-ppo"], num_episodes=4)
+    learner, state = learner_and_state(config)
+    env, tasks = Point(), ENV.sample_tasks(jax.random.key(5), 2)
+    key = jax.random.key(6)
+    mesh = parallel.task_mesh(2, 1)
+    params = jax.device_get(state.params)
+    test = jax.jit(lambda p, k: metatest.meta_test(env, learner, mesh, 3, p, tasks, k))
+    result = test(params, key)
+
+    for n, task_key in enumerate(jax.random.split(key, 2)):
+        zeros = jnp.zeros(2)
+        latent, theta = Gaussian(zeros, zeros), params.policy
+        task = jax.tree.map(lambda x, n=n: x[n : n + 1], tasks)
+        episode_keys = jax.random.split(task_key, (4, 4))
+        for s, scale in enumerate([1.0, 1.0, 0.5, 0.25]):
+            now = TaskParams(jax.tree.map(lambda x: x[None], latent), theta)
+            trajectory = rollout(
+                env, learner.policy, now, task_axes("latents"), task, episode_keys[s][None]
+            )
+            trajectory = jax.tree.map(lambda x: x[0], trajectory)
+            expected = trajectory.reward.sum(axis=-1).mean()
+            np.testing.assert_allclose(result.episode_return[n, s], expected, atol=1e-2)
+            gradient = jax.grad(latent_objective)(latent, make_batch(trajectory, 0.99, 1.0))
+            latent = jax.tree.map(
+                lambda x, a, g, scale=scale: x + scale * a * g,
+                latent,
+                params.step_sizes.latent,
+                gradient,
+            )
+
+
+def test_step_size_is_halved_from_the_second_iteration_on():
+    np.testing.assert_array_equal(metatest.step_size_scale(4), [1, 1, 0.5, 0.25, 0.125])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
+def test_maesn_learns_the_point_robot(optimizer):
+    """Sparse meta-test: from near doing nothing (-20) to most goals after a few inner steps."""
+    config = maesn(optimizer=optimizer, num_episodes=20, hidden_sizes=(32, 32))
+    learner, state = learner_and_state(config)
+    run = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=150))
+    state, metrics = run(state)
+    assert metrics["return_post"][-1] > metrics["return_pre"][-1] + 1.0
+    tasks = ENV.sample_tasks(jax.random.key(100), 40)
+    result = jax.jit(
+        lambda p, k: metatest.meta_test(
+            Point(reward="sparse"), learner, parallel.task_mesh(40), 5, p, tasks, k
+        )
+    )(state.params, jax.random.key(1))
+    success = np.mean(result.success, axis=0)
+    assert success[5] > success[0] + 0.2

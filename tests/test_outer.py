@@ -1,0 +1,117 @@
+"""The full meta-gradient against finite differences in float64."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from explorax import meta_update
+from explorax.adapt import Batch
+from explorax.config import MetaConfig, PPOConfig
+from explorax.nets import gaussian_mlp_policy
+from explorax.outer import MetaParams, frozen_step_sizes, mean_task_loss, task_loss
+from explorax_envs.point import Point
+
+BASE = MetaConfig(
+    num_train_tasks=3,
+    meta_batch_size=2,
+    num_episodes=4,
+    hidden_sizes=(5,),
+    init_latent_std=0.7,
+    inner_lr_mean=0.8,
+)
+TASK_INDEX = jnp.array([2, 0])
+
+
+def problem(config: MetaConfig, shift: float):
+    """The mean loss of recorded episodes, at parameters ``shift`` away from the sampling ones."""
+    env = Point()
+    policy = gaussian_mlp_policy(2, 2, config.latent_dim, config.hidden_sizes)
+    state = meta_update.init_state(env, policy, config, jax.random.key(3))
+    keys = jax.random.split(jax.random.key(4), 2)
+    batch = jax.jit(
+        lambda s: meta_update.sample_stages(
+            env, policy, config, s.params, TASK_INDEX, s.tasks, keys
+        )
+    )(state)
+    flat, unravel = ravel_pytree(state.params)
+    moved = unravel(flat + shift * jax.random.normal(jax.random.key(5), flat.shape))
+    return policy, moved, batch
+
+
+@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
+@pytest.mark.parametrize(
+    ("adapt", "latent_dim", "num_inner_steps"),
+    [("latents", 2, 1), ("latents", 2, 0), ("params", 0, 1), ("both", 2, 2)],
+)
+def test_meta_gradient_matches_finite_differences(optimizer, adapt, latent_dim, num_inner_steps):
+    config = dataclasses.replace(
+        BASE,
+        optimizer=optimizer,
+        adapt=adapt,
+        latent_dim=latent_dim,
+        num_inner_steps=num_inner_steps,
+        ppo=PPOConfig(entropy_coef=0.01),
+    )
+    policy, meta, batch = problem(config, shift=0.02)
+    single = jax.device_get((meta, batch))
+    with jax.enable_x64(True):
+        meta, batch = jax.tree.map(
+            lambda x: jnp.asarray(x, jnp.float64 if x.dtype == np.float32 else x.dtype), single
+        )
+        flat, unravel = ravel_pytree(meta)
+
+        def loss(x):
+            return mean_task_loss(policy, config, TASK_INDEX, batch)(unravel(x)).loss
+
+        gradient = np.asarray(jax.jit(jax.grad(loss))(flat))
+        assert gradient.dtype == np.float64
+        step = 1e-6
+        at = jax.jit(jax.vmap(loss))
+        shifts = step * jnp.eye(len(flat))
+        numeric = np.asarray((at(flat + shifts) - at(flat - shifts)) / (2 * step))
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-8)
+    assert np.count_nonzero(np.abs(gradient) > 1e-6) > len(flat) // 3
+
+
+def gradient_at_sampling(config: MetaConfig) -> MetaParams:
+    policy, meta, batch = problem(config, shift=0.0)
+    return jax.grad(lambda m: mean_task_loss(policy, config, TASK_INDEX, batch)(m).loss)(meta)
+
+
+def test_the_gradient_reaches_latents_and_step_sizes_through_z():
+    gradient = gradient_at_sampling(dataclasses.replace(BASE, kl_coef=0.0))
+    for leaf in (*gradient.latent, *gradient.step_sizes.latent):
+        assert np.all(np.isfinite(leaf)) and np.max(np.abs(leaf)) > 1e-4
+    np.testing.assert_array_equal(gradient.latent.mean[1], 0.0)  # a task that was not drawn
+
+
+def test_step_sizes_stay_where_they_are_not_to_be_learned():
+    gradient = gradient_at_sampling(dataclasses.replace(BASE, learn_inner_lr=False))
+    jax.tree.map(lambda g: np.testing.assert_array_equal(g, 0.0), gradient.step_sizes)
+    stopped = frozen_step_sizes(BASE, gradient.step_sizes)
+    assert stopped is gradient.step_sizes
+
+
+def test_at_the_sampling_parameters_the_ratio_is_one_and_the_kl_zero():
+    policy, meta, batch = problem(BASE, shift=0.0)
+    task_batch = jax.tree.map(lambda x: x[:, 0], batch)
+    terms = task_loss(policy, BASE, meta, TASK_INDEX[0], task_batch)
+    np.testing.assert_allclose(terms.kl_policy, 0.0, atol=1e-5)
+    # standardised advantages have mean 0, so only the KL term is left
+    np.testing.assert_allclose(terms.loss, BASE.kl_coef * terms.kl_latent, atol=1e-4)
+    assert terms.clip_fraction == 0.0
+
+
+def test_the_clip_holds_back_what_went_too_far():
+    policy, meta, batch = problem(BASE, shift=0.5)
+    task_batch: Batch = jax.tree.map(lambda x: x[:, 0], batch)
+    clipped = task_loss(policy, BASE, meta, TASK_INDEX[0], task_batch)
+    free = task_loss(
+        policy, dataclasses.replace(BASE, optimizer="trpo"), meta, TASK_INDEX[0], task_batch
+    )
+    assert clipped.clip_fraction > 0.1
+    assert clipped.loss > free.loss

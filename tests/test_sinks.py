@@ -1,0 +1,171 @@
+"""Metrics as lines of JSON, in an offline W&B run that is read back, and on the screen."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from explorax.sinks import (
+    METRIC_KEYS,
+    JsonlSink,
+    Progress,
+    SinkError,
+    WandbSink,
+    read_jsonl,
+    truncate_jsonl,
+)
+
+
+def metrics(meta_iteration: int, **more: float) -> dict[str, float]:
+    return {
+        "meta_iteration": meta_iteration,
+        "env_steps": 100 * meta_iteration,
+        "wall_s": 0.5 * meta_iteration,
+        "steps_per_s": 1234.5,
+        "return_pre": -20.0,
+        "return_post": -10.0 + meta_iteration,
+        "success_pre": 0.25,
+        "success_post": 0.5,
+        "finite": 1.0,
+        **more,
+    }
+
+
+def write(path: Path, *iterations: int) -> None:
+    sink = JsonlSink(path)
+    for i in iterations:
+        sink.write(metrics(i))
+    sink.close()
+
+
+def test_a_line_is_complete_and_on_disk_at_once(tmp_path):
+    sink = JsonlSink(tmp_path / "m.jsonl")
+    sink.write(metrics(1, extra=3.0, kl_latent=float("nan"), kl_policy=float("inf")))
+    (line,) = (tmp_path / "m.jsonl").read_text().splitlines()
+    record = json.loads(line, parse_constant=lambda name: pytest.fail(name))
+    assert list(record)[: len(METRIC_KEYS)] == list(METRIC_KEYS)
+    assert record["return_post"] == -9.0
+    assert record["extra"] == 3.0
+    for absent in ("line_search_ok", "kl_latent", "kl_policy", "inner_lr_mean"):
+        assert record[absent] is None
+    sink.close()
+
+
+def test_lines_are_appended(tmp_path):
+    write(tmp_path / "m", 1, 2)
+    write(tmp_path / "m", 3)
+    assert [r["meta_iteration"] for r in read_jsonl(tmp_path / "m")] == [1, 2, 3]
+
+
+def test_truncating_drops_what_will_be_done_again(tmp_path):
+    path = tmp_path / "m"
+    write(path, 1, 2, 3, 4)
+    kept = path.read_text().splitlines()[:2]
+    assert truncate_jsonl(path, 2) == 1.0
+    assert path.read_text().splitlines() == kept
+    assert truncate_jsonl(path, 0) == 0.0
+    assert path.read_text() == ""
+    assert truncate_jsonl(tmp_path / "missing", 5) == 0.0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path):
+    path = tmp_path / "m"
+    write(path, 1, 2, 3)
+    path.write_text(path.read_text()[:-20])
+    assert truncate_jsonl(path, 10) == 1.0
+    assert [r["meta_iteration"] for r in read_jsonl(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("junk", ["{", "[1]", "{}", "3", '{"meta_iteration": null}'])
+def test_a_broken_line_in_the_middle_is_named(tmp_path, junk):
+    path = tmp_path / "m"
+    write(path, 1, 2)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], junk, lines[1]]) + "\n")
+    before = path.read_text()
+    with pytest.raises(SinkError, match=f"{path}: line 2 "):
+        truncate_jsonl(path, 1)
+    assert path.read_text() == before
+
+
+def wandb_records(directory: Path) -> list[dict]:
+    """All records of the one offline run below ``directory``."""
+    (file,) = directory.glob("wandb/offline-run-*/run-*.wandb")
+    command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--json", str(file)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def no_wandb_account(monkeypatch, tmp_path):
+    """Nothing of the person who runs the tests is used."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+
+
+@pytest.mark.usefixtures("no_wandb_account")
+def test_an_offline_wandb_run_holds_what_was_written(tmp_path, capfd):
+    """Asked to be online; without a key it says that it is not."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    config = {"meta.kl_coef": 0.5, "seed": 3}
+    sink = WandbSink("online", directory, "project", "name", "abc123", config)
+    assert sink.mode == "offline"
+    for i in (1, 2, 3):
+        sink.write(metrics(i, bad=float("nan")))
+    sink.close()
+
+    said = capfd.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert "wandb.mode: no API key is set" in line
+
+    records = wandb_records(directory)
+    (run,) = (r["run"] for r in records if r["type"] == "run")
+    assert (run["project"], run["display_name"], run["run_id"]) == ("project", "name", "abc123")
+    assert config.items() <= run["config"]["update"].items()
+    (glob,) = (r["metric"] for r in records if r["type"] == "metric" and "glob_name" in r["metric"])
+    assert (glob["glob_name"], glob["step_metric"]) == ("*", "meta_iteration")
+    history = [r["history"]["item"] for r in records if r["type"] == "history"]
+    assert len(history) == 3
+    for i, item in enumerate(history, start=1):
+        assert metrics(i).items() <= item.items()
+        assert "bad" not in item
+
+
+def test_without_a_terminal_there_is_a_plain_line_now_and_then():
+    out = io.StringIO()
+    progress = Progress(total=5, console=Console(file=out, width=60), every_s=1000.0)
+    with progress.compiling():
+        pass
+    for i in range(1, 6):
+        progress.write(metrics(i))
+    progress.close()
+    compiling, compiled, first, last = out.getvalue().splitlines()
+    assert compiling == "compiling (once)…"
+    assert compiled.startswith("compiled in ")
+    assert first.startswith("meta-iteration 1/5  return -20.0 → -9.0  success 0.25 → 0.50  1,234 ")
+    assert first.endswith(" s left")
+    assert last.startswith("meta-iteration 5/5  return -20.0 → -5.0")
+
+
+def test_in_a_terminal_the_bar_shows_the_numbers():
+    out = io.StringIO()
+    console = Console(file=out, width=160, force_terminal=True)
+    progress = Progress(total=5, done=2, console=console)
+    with progress.compiling():
+        pass
+    for i in (3, 4):
+        progress.write(metrics(i))
+    progress.close()
+    text = out.getvalue()
+    assert "compiling (once)…" in text
+    for part in ("4/5", "return -20.0 → -6.0", "success 0.25 → 0.50", "steps/s", "left"):
+        assert part in text
