@@ -1,0 +1,117 @@
+"""From the command line to a Config, with one clear line for whatever is wrong."""
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+
+from config import Config, flatten, to_json
+from errors import RunError, UsageError
+from presets import PRESETS
+from run_directory import RunDirectory
+
+T = TypeVar("T")
+
+MAY_CHANGE = ("train.num_iterations", "wandb.")
+"""What a resumed run may be told anew."""
+
+
+class _Before(argparse.ArgumentParser):
+    """Finds the flags that decide the defaults of all others."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+        self.add_argument("--preset")
+        self.add_argument("--run-dir", "--run_dir", type=Path)
+        self.add_argument("--resume", action=argparse.BooleanOptionalAction, default=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Says it in one line."""
+        raise UsageError(message)
+
+
+def parse_train(argv: Sequence[str]) -> Config:
+    """The run that the flags ask for; with ``--resume``, the one that is in ``--run-dir``.
+
+    Raises:
+      UsageError: one line that names the flag, field or path.
+      SystemExit: after ``--help``.
+    """
+    before, _ = _Before().parse_known_args(argv)
+    asks_help = "-h" in argv or "--help" in argv
+    if before.preset is not None and before.preset not in PRESETS:
+        raise UsageError(f"preset: must be one of {', '.join(PRESETS)}; got '{before.preset}'")
+    if not before.resume or asks_help:
+        return parse(Config, argv, default=PRESETS[before.preset or "push-maesn"])
+    if before.run_dir is None:
+        raise UsageError("run_dir: --resume needs the directory of the run, --run-dir DIR")
+    stored = RunDirectory.open(before.run_dir).config
+    config = parse(Config, argv, default=stored)
+    was, now = flatten(to_json(stored)), flatten(to_json(config))
+    for name, value in now.items():
+        if value != was[name] and not name.startswith(MAY_CHANGE):
+            raise UsageError(
+                f"{name}: the run in {before.run_dir} has {was[name]!r}, and a resumed run "
+                f"cannot change it to {value!r}"
+            )
+    return config
+
+
+def parse(kind: type[T], argv: Sequence[str], default: T | None = None) -> T:
+    """``tyro.cli``, its errors as one-line UsageErrors."""
+    said = io.StringIO()
+    defaults: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        wide = _wide_terminal("-h" not in argv and "--help" not in argv)
+        with wide, contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=list(argv), **defaults)
+    except SystemExit as stop:
+        if stop.code:
+            raise UsageError(_one_line(said.getvalue())) from None
+        raise
+
+
+@contextlib.contextmanager
+def _wide_terminal(active: bool) -> Iterator[None]:
+    """Keeps tyro from breaking an error's lines."""
+    before = os.environ.get("COLUMNS")
+    if active:
+        os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["COLUMNS"] = before
+        elif active:
+            del os.environ["COLUMNS"]
+
+
+def _one_line(box: str) -> str:
+    """What tyro wrote into its box: the error, and the flag that was perhaps meant."""
+    inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    rules = [i for i, line in enumerate(inside) if line.startswith("─")] or [len(inside)]
+    message = " ".join(inside[: rules[0]]).removeprefix("Error parsing ")
+    # "meta.ppo: ppo.field: expectation" is about meta.ppo.field.
+    message = re.sub(r"^([a-z_.]*\.)?([a-z_]+): (?=\2\.)", r"\1", message)
+    # A group's name before a whole field's name says nothing.
+    message = re.sub(r"^[^-:][^:]*: (?=[a-z_.]+: )", "", message)
+    if "Perhaps you meant:" in inside:
+        meant = inside[inside.index("Perhaps you meant:") + 1].split()[0].rstrip(",")
+        message += f" (perhaps you meant {meant})"
+    return message
+
+
+def run_main(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
+    """Exit code of ``main``: 2 and one line for what the user did wrong, 1 for a failed run."""
+    try:
+        return main(sys.argv[1:] if argv is None else argv)
+    except (UsageError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1

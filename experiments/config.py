@@ -1,0 +1,174 @@
+"""Everything that a run can be told; the docstrings below the fields are the flags' help."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from explorax.config import MetaConfig, require
+
+PresetName = Literal[
+    "push-maesn",
+    "push-maesn-long",
+    "push-maesn-paper",
+    "push-latent-space",
+    "push-maml",
+    "point-maesn",
+]
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The environment."""
+
+    name: Literal["push", "point"] = "push"
+    """Planar pushing of one of five blocks, or a point robot that looks for a goal."""
+    block_shape: Literal["disc", "box"] = "disc"
+    """Push only: boxes are the paper's, discs several times as fast."""
+    reward: Literal["dense", "sparse"] = "dense"
+    """Reward of meta-training; meta-testing is always sparse."""
+    physics: Literal["fast", "exact"] = "fast"
+    """Push only: one solver iteration per step, or three."""
+
+    def __post_init__(self):
+        for name, usual in (("block_shape", "disc"), ("physics", "fast")):
+            require(
+                self.name == "push" or getattr(self, name) == usual,
+                f"env.{name}",
+                f"is for env.name push only, not '{self.name}'",
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop."""
+
+    num_iterations: int = 100
+    """Meta-iterations of the whole run; may be raised when a run is resumed."""
+    chunk_size: int = 5
+    """Meta-iterations per call of the compiled program."""
+    checkpoint_every: int = 10
+    """Meta-iterations between checkpoints; the last one always has its own."""
+    devices: int = 0
+    """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
+
+    def __post_init__(self):
+        require(self.num_iterations >= 1, "train.num_iterations", "must be at least 1")
+        require(self.chunk_size >= 1, "train.chunk_size", "must be at least 1")
+        require(self.checkpoint_every >= 1, "train.checkpoint_every", "must be at least 1")
+        require(0 <= self.devices <= 1024, "train.devices", "must be in 0..1024")
+
+
+@dataclass(frozen=True)
+class MetaTestConfig:
+    """Meta-testing on held-out tasks with the sparse reward, after training."""
+
+    num_tasks: int = 100
+    """Held-out tasks, the same for every seed of a run."""
+    num_iterations: int = 10
+    """Inner steps per task."""
+    num_episodes: int = 20
+    """Episodes per task and iteration."""
+
+    def __post_init__(self):
+        require(self.num_tasks >= 1, "metatest.num_tasks", "must be at least 1")
+        require(self.num_iterations >= 1, "metatest.num_iterations", "must be at least 1")
+        require(self.num_episodes >= 2, "metatest.num_episodes", "must be at least 2")
+
+
+@dataclass(frozen=True)
+class WandbConfig:
+    """Weights & Biases; its files are kept below the run's directory."""
+
+    mode: Literal["disabled", "offline", "online"] = "disabled"
+    """Where metrics go besides metrics.jsonl; online falls back to offline without a key."""
+    project: str = "explorax"
+    """The W&B project."""
+    name: str | None = None
+    """The W&B run's name; the run directory's if not given."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Meta-train a method on an environment, then meta-test it on held-out tasks."""
+
+    preset: PresetName = "push-maesn"
+    """Which settings to start from; every other flag overrides one of them."""
+    seed: int = 0
+    """Of everything random in training."""
+    run_dir: Path | None = None
+    """Where the run is written; runs/PRESET-seedN-TIME if not given. Nothing is overwritten."""
+    resume: bool = False
+    """Continue the run in --run-dir from its last checkpoint, with its own settings."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The environment."""
+    meta: MetaConfig = field(default_factory=MetaConfig)
+    """The meta-learner."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The training loop."""
+    metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
+    """Meta-testing."""
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    """Weights & Biases."""
+
+    def __post_init__(self):
+        require(0 <= self.seed < 2**31, "seed", "must be in 0..2147483647")
+
+
+ABOUT_THE_CALL = ("run_dir", "resume")
+"""Fields that say where a run is, not what it is."""
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """What a run is, as JSON-able values."""
+    values = dataclasses.asdict(config)
+    return {name: value for name, value in values.items() if name not in ABOUT_THE_CALL}
+
+
+def from_json(values: Any) -> Config:
+    """The inverse of ``to_json``; a field that is missing has its default.
+
+    Raises:
+      ValueError: ``field: expectation``.
+    """
+    return _dataclass_from(Config, values, "")
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by the full name of their field, as in ``meta.ppo.learning_rate``."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        flat |= {f"{prefix}{name}": value} if nested is None else nested
+    return flat
+
+
+def _dataclass_from(cls: type, values: Any, prefix: str) -> Any:
+    require(isinstance(values, dict), prefix.rstrip(".") or "config", "must be an object")
+    hints = typing.get_type_hints(cls)
+    for name in values:
+        require(name in hints and name not in ABOUT_THE_CALL, prefix + name, "is no field")
+    arguments = {name: _value_from(hints[name], v, prefix + name) for name, v in values.items()}
+    return cls(**arguments)
+
+
+def _value_from(kind: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_from(typing.cast(type, kind), value, f"{name}.")
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        require(value in choices, name, f"must be one of {', '.join(choices)}; got {value!r}")
+    elif origin is types.UnionType:
+        require(isinstance(value, choices), name, f"must be {kind}; got {value!r}")
+    elif origin is tuple:
+        ok = isinstance(value, list) and all(type(x) is choices[0] for x in value)
+        require(ok, name, f"must be a list of {choices[0].__name__}; got {value!r}")
+        return tuple(value)
+    elif kind is float:
+        require(type(value) in (int, float), name, f"must be a number; got {value!r}")
+        return float(value)
+    else:
+        require(type(value) is kind, name, f"must be of type {kind.__name__}; got {value!r}")
+    return value

@@ -1,0 +1,86 @@
+"""Meta-tests a trained run on held-out tasks: ``python experiments/evaluate.py runs/NAME``.
+
+Exit codes: 0 done, 2 wrong flags or paths.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from cli import parse, run_main
+from config import MetaTestConfig
+from errors import UsageError
+from explorax.config import require
+from run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Adapt a run's newest checkpoint to held-out tasks with the sparse reward."""
+
+    run_dir: tyro.conf.Positional[Path]
+    """Directory of the run."""
+    tasks: Path | None = None
+    """An .npz file of tasks (see explorax_envs.push.save_tasks) in place of the usual ones."""
+    num_tasks: int = 100
+    """How many of the usual held-out tasks, where there is no file."""
+    num_iterations: int = 100
+    """Inner steps per task."""
+    episodes: int = 20
+    """Episodes per task and iteration."""
+    out: Path | None = None
+    """Where metatest.json and metatest.png go; the run's directory if not given."""
+
+    def __post_init__(self):
+        require(self.num_tasks >= 1, "num_tasks", "must be at least 1")
+        require(self.num_iterations >= 1, "num_iterations", "must be at least 1")
+        require(self.episodes >= 2, "episodes", "must be at least 2")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Evaluates what the flags say."""
+    asked = parse(EvaluateConfig, argv)
+    run = RunDirectory.open(asked.run_dir)
+    if asked.tasks is not None and not asked.tasks.is_file():
+        raise UsageError(f"tasks: {asked.tasks}: there is no such file")
+    if not run.checkpoints.is_dir():
+        raise UsageError(f"{run.checkpoints}: is missing; there is nothing to evaluate yet")
+    evaluate(asked, run)
+    return 0
+
+
+def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
+    """Restores, meta-tests and reports."""
+    from runtime import configure_jax, make_env
+
+    configure_jax(run.config.train.devices)
+    # These take seconds to import, and errors in flags should not wait for them.
+    from rich.console import Console
+
+    import report_run
+    from training import restore_latest, set_up
+
+    out = asked.out or run.path
+    report_run.check_out(run, out)
+    config = run.config
+    if asked.tasks is None:
+        tasks, source = report_run.held_out_tasks(make_env(config.env), asked.num_tasks), None
+    else:
+        tasks, source = report_run.load_tasks(config, asked.tasks), str(asked.tasks)
+    state, meta_iteration = restore_latest(run, set_up(config))
+    test = MetaTestConfig(asked.num_tasks, asked.num_iterations, asked.episodes)
+    with report_run.waiting(Console(stderr=True), "meta-testing"):
+        report = report_run.evaluate_params(
+            config, test, state.params, tasks, config.train.devices or None
+        )
+    report |= {"tasks": source}
+    paths = [report_run.write_metatest(run, out, meta_iteration, report)]
+    paths.append(report_run.draw_metatest(run, out, report))
+    report_run.print_summary(Console(), report, paths)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

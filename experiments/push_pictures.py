@@ -1,0 +1,87 @@
+"""Pictures of what a run does on Push: an adapted episode, and how it explores."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from config import Config
+from explorax.adapt import Batch
+from explorax.meta_update import MetaLearner, build
+from explorax.metatest import adapt_from_prior
+from explorax.outer import MetaParams
+from explorax.parallel import task_mesh
+from explorax.rollout import returns_and_success
+from explorax.types import Env, Task
+from runtime import import_envs, make_env
+
+EPISODES = 0x9A9E
+"""Stream of the drawn episodes; nothing else folds it into a key."""
+
+NUM_TASKS = 4
+NUM_EPISODES = 20
+NUM_ITERATIONS = 5
+
+
+class Recorded(NamedTuple):
+    """Episodes at all stages of adaptation."""
+
+    obs: Float[Array, "S N K T O"]
+    episode_return: Float[Array, "S N K"]
+    success: Float[Array, "S N K"]
+
+
+def draw_push(config: Config, params: MetaParams, tasks: Task, out: Path) -> list[Path]:
+    """Writes exploration.png, episode.gif and episode.png.
+
+    Of the first few tasks it shows the one that adapted best, and of its adapted episodes the
+    one with the highest return; exploration is the same task's before any adaptation.
+
+    Args:
+      config: the run's.
+      params: what meta-training learned.
+      tasks: held-out tasks.
+      out: directory to write into.
+
+    Returns:
+      The files.
+    """
+    push = import_envs().push
+    env = make_env(config.env, reward="sparse")
+    learner = build(env, replace(config.meta, num_episodes=NUM_EPISODES), task_mesh(1, 1))
+    tasks = jax.tree.map(lambda x: np.asarray(x)[:NUM_TASKS], tasks)
+    recorded = record(env, learner, jax.device_get(params), tasks)
+    by_task = recorded.success[-1].mean(axis=-1) + 1e-6 * recorded.episode_return[-1].mean(axis=-1)
+    n = int(np.argmax(by_task))
+    k = int(np.argmax(recorded.episode_return[-1, n]))
+    task = jax.tree.map(lambda x: x[n], tasks)
+    score = f"return {recorded.episode_return[-1, n, k]:.0f}"
+    share = f"{recorded.success[-1, n].mean():.0%} of {NUM_EPISODES} episodes succeed"
+    title = f"held-out task, {NUM_ITERATIONS} inner steps: best episode, {score}\n{share}"
+    paths = [out / "exploration.png", out / "episode.gif", out / "episode.png"]
+    push.render_paths(
+        recorded.obs[0, n], task, paths[0], title=f"{NUM_EPISODES} episodes before adaptation"
+    )
+    for path in paths[1:]:
+        shape = config.env.block_shape
+        push.render(recorded.obs[-1, n, k], path, task, title=title, block_shape=shape)
+    return paths
+
+
+def record(env: Env, learner: MetaLearner, params: MetaParams, tasks: Task) -> Recorded:
+    """Adapts to a few tasks and keeps what was observed."""
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(0), EPISODES), num_tasks)
+
+    def keep(batch: Batch) -> Recorded:
+        return Recorded(batch.trajectory.obs, *returns_and_success(batch.trajectory))
+
+    @jax.jit
+    def program(params, tasks, keys):
+        start = learner.start(params)
+        return adapt_from_prior(env, learner, NUM_ITERATIONS, start, tasks, keys, keep)
+
+    return jax.device_get(program(params, tasks, keys))

@@ -1,0 +1,102 @@
+"""A run's directory: what lies where in it, and that nothing in it is overwritten by accident."""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from config import Config, from_json, to_json
+from errors import UsageError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run on disk."""
+
+    path: Path
+    config: Config  # its run_dir is ``path``
+    run_id: str  # tells runs apart wherever their directories are moved
+
+    @property
+    def config_file(self) -> Path:
+        """Settings and identity."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line of JSON per meta-iteration."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The newest states."""
+        return self.path / "checkpoints"
+
+    @staticmethod
+    def check_new(path: Path) -> None:
+        """Raises UsageError where a new run would come upon something."""
+        if path.is_dir() and not any(path.iterdir()):
+            return
+        if path.exists() or path.is_symlink():
+            raise UsageError(
+                f"run_dir: {path} exists already; --resume continues it, another --run-dir "
+                "starts anew"
+            )
+
+    @classmethod
+    def create(cls, config: Config) -> "RunDirectory":
+        """Makes the directory of a new run and writes its config.json."""
+        path = config.run_dir or default_path(config)
+        cls.check_new(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path, replace(config, run_dir=path), uuid.uuid4().hex[:8])
+            run.write_config()
+        except OSError as error:
+            raise UsageError(f"run_dir: {path} cannot be written ({error.strerror})") from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """The run that is in ``path``."""
+        file = path / "config.json"
+        if not path.is_dir():
+            raise UsageError(f"{path}: there is no such run directory")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r} is not {FORMAT}")
+            config, run_id = from_json(content["config"]), str(content["run_id"])
+        except FileNotFoundError:
+            raise UsageError(f"{file}: is missing; is {path} a run directory?") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"{file}: is not a run's config ({error!r})") from error
+        return cls(path, replace(config, run_dir=path), run_id)
+
+    def write_config(self) -> None:
+        """Writes config.json, whole or not at all."""
+        content = {"format": FORMAT, "run_id": self.run_id, "config": to_json(self.config)}
+        write_json(self.config_file, content)
+
+
+def default_path(config: Config) -> Path:
+    """A new name below runs/."""
+    stem = f"{config.preset}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = Path("runs") / stem, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stem}-{number}"
+    return path
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,180 @@
+"""Trains a run from its directory: restores, fits, saves, reports."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+from rich.console import Console
+
+from config import Config, flatten, to_json
+from errors import RunError, UsageError
+from explorax.checkpoint import CheckpointError, Checkpoints
+from explorax.meta_update import MetaLearner, MetaState, build
+from explorax.parallel import task_mesh
+from explorax.sinks import JsonlSink, Progress, Sink, SinkError, WandbSink, truncate_jsonl
+from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
+from run_directory import RunDirectory
+from runtime import make_env
+
+
+class Setup(NamedTuple):
+    """What is made of a config."""
+
+    learner: MetaLearner
+    mesh: Mesh
+
+
+class Start(NamedTuple):
+    """Where training begins."""
+
+    state: MetaState
+    meta_iteration: int
+    wall_s: float
+
+
+def set_up(config: Config) -> Setup:
+    """Environment, devices and learner."""
+    mesh = task_mesh(config.meta.meta_batch_size, config.train.devices or None)
+    return Setup(build(make_env(config.env), config.meta, mesh), mesh)
+
+
+def train(
+    run: RunDirectory, setup: Setup, console: Console
+) -> tuple[FitResult, signal.Signals | None]:
+    """Trains to the end, or until SIGINT or SIGTERM, which is then returned.
+
+    Raises:
+      UsageError: a checkpoint or metrics.jsonl is unreadable, or training is past its end.
+      RunError: the parameters are not finite any more, or nothing can be written.
+    """
+    with _reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
+        start = _begin(run, setup, checkpoints)
+        with _writing(checkpoints), _stop_signal(console) as stop:
+            run.write_config()
+            _describe(run, setup, start, console)
+            return _fit(run, setup, start, checkpoints, stop, console), stop.received
+
+
+def _fit(
+    run: RunDirectory,
+    setup: Setup,
+    start: Start,
+    checkpoints: Checkpoints,
+    stop: StopSignal,
+    console: Console,
+) -> FitResult:
+    """The loop with everything that listens to it."""
+    config = run.config
+    sizes = config.train
+    progress = Progress(sizes.num_iterations, start.meta_iteration, console)
+    sinks: list[Sink] = [JsonlSink(run.metrics), progress]
+    if config.wandb.mode != "disabled" and start.meta_iteration < sizes.num_iterations:
+        sinks.append(_wandb(run))
+
+    def on_metrics(metrics: dict[str, float]) -> None:
+        for sink in sinks:
+            sink.write(metrics)
+
+    callbacks = Callbacks(
+        on_metrics,
+        save=lambda step, state: checkpoints.save(step, state, to_json(config)),
+        should_stop=stop,
+        compiling=progress.compiling,
+    )
+    schedule = Schedule(sizes.num_iterations, sizes.chunk_size, sizes.checkpoint_every)
+    try:
+        return fit(setup.learner, start.state, setup.mesh, schedule, callbacks, start.wall_s)
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
+def restore_latest(run: RunDirectory, setup: Setup) -> tuple[MetaState, int]:
+    """The newest state of a run, without touching the run."""
+    with _reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
+        restored = checkpoints.restore(_template(run, setup), setup.mesh)
+    return restored.state, restored.step
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What cannot be read is for the user to mend."""
+    try:
+        yield
+    except (CheckpointError, SinkError) as error:
+        raise UsageError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _writing(checkpoints: Checkpoints) -> Iterator[None]:
+    """What cannot be written, or is not worth it, ends the run."""
+    try:
+        yield
+    except NonFiniteError as error:
+        steps = checkpoints.steps()
+        kept = (
+            f"the checkpoint of meta-iteration {steps[-1]} is kept" if steps else "none was saved"
+        )
+        raise RunError(f"{error}; {kept}") from error
+    except CheckpointError as error:
+        raise RunError(str(error)) from error
+    except OSError as error:
+        raise RunError(f"{error.filename or 'the run directory'}: {error.strerror}") from error
+
+
+def _template(run: RunDirectory, setup: Setup) -> MetaState:
+    return jax.eval_shape(setup.learner.init, jax.random.key(run.config.seed))
+
+
+def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
+    """The last checkpoint, or the first state; metrics.jsonl is cut back to it."""
+    config = run.config
+    state, done = None, 0
+    if checkpoints.steps():
+        restored = checkpoints.restore(_template(run, setup), setup.mesh)
+        state, done = restored.state, restored.step
+    if done > config.train.num_iterations:
+        raise UsageError(
+            f"train.num_iterations: {config.train.num_iterations} asked for, but the run in "
+            f"{run.path} is at {done} already"
+        )
+    if state is None:
+        state = jax.jit(setup.learner.init)(jax.random.key(config.seed))
+    return Start(state, done, truncate_jsonl(run.metrics, done))
+
+
+def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:
+    config, devices = run.config, setup.mesh.devices
+    console.print(
+        f"{config.preset} on {config.env.name}, seed {config.seed} → {run.path}  "
+        f"({devices.size} × {devices.flat[0].platform}, "
+        f"{setup.learner.steps_per_update:,} steps per meta-iteration)",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if start.meta_iteration:
+        console.print(f"resumed at meta-iteration {start.meta_iteration}", highlight=False)
+
+
+def _wandb(run: RunDirectory) -> WandbSink:
+    config = run.config
+    mode = config.wandb.mode
+    assert mode != "disabled"
+    return WandbSink(
+        mode,
+        run.path,
+        config.wandb.project,
+        config.wandb.name or run.path.name,
+        run.run_id,
+        flatten(to_json(config)),
+    )
+
+
+def _stop_signal(console: Console) -> StopSignal:
+    def say(number: signal.Signals) -> None:
+        console.print(f"{number.name}: stopping at the end of this chunk; again to stop at once")
+
+    return StopSignal(say)

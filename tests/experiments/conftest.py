@@ -1,0 +1,57 @@
+"""One tiny run on the point robot that several tests look at."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import pytest
+
+import train
+from cli import run_main
+
+TINY = [
+    "--preset=point-maesn",
+    "--meta.num-train-tasks=4",
+    "--meta.meta-batch-size=4",
+    "--meta.num-episodes=4",
+    "--meta.hidden-sizes=8",
+    "--meta.ppo.num-epochs=2",
+    "--train.chunk-size=2",
+    "--train.checkpoint-every=3",
+    "--metatest.num-tasks=4",
+    "--metatest.num-iterations=2",
+    "--metatest.num-episodes=4",
+]
+
+jax.devices()  # as many as the tests use, before a run makes one per core
+
+
+def files(path: Path) -> dict[Path, bytes]:
+    """Everything below a directory."""
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Flags of the smallest run."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def snapshot():
+    """Reads a directory's files."""
+    return files
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "finished"
+    flags = [*TINY, "--train.num-iterations=6", f"--run-dir={run_dir}"]
+    assert run_main(train.main, flags) == 0
+    return run_dir
+
+
+@pytest.fixture
+def finished(_finished, tmp_path):
+    """A copy of a run of six meta-iterations that was never stopped."""
+    return Path(shutil.copytree(_finished, tmp_path / "finished"))

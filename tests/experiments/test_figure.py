@@ -1,0 +1,59 @@
+"""The comparison of runs, on reports written by hand."""
+
+import csv
+import json
+
+import pytest
+
+import figure
+from errors import UsageError
+
+
+def report(seed: int, **changes) -> dict:
+    column = {"mean": [-20.0, -10.0 - seed], "low": [-21.0, -12.0], "high": [-19.0, -9.0]}
+    share = {"mean": [0.1, 0.5], "low": [0.0, 0.4], "high": [0.2, 0.6]}
+    about = {"preset": "point-maesn", "seed": seed, "env": "point", "meta_iteration": 7}
+    idle = {"return": -20.0, "success": 0.0}
+    sizes = {"num_iterations": 1, "num_tasks": 3}
+    return about | sizes | {"return": column, "success": share, "do_nothing": idle} | changes
+
+
+def write(tmp_path, *reports) -> list[str]:
+    paths = []
+    for i, content in enumerate(reports):
+        path = tmp_path / f"run{i}"
+        path.mkdir()
+        (path / "metatest.json").write_text(json.dumps(content), encoding="utf-8")
+        paths.append(str(path))
+    return paths
+
+
+def test_figure_writes_a_picture_and_every_run_in_a_table(tmp_path):
+    paths = write(tmp_path, report(0), report(1))
+    assert figure.main([*paths, "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert [float(row["return_mean"]) for row in rows] == [-20.0, -10.0, -20.0, -11.0]
+    assert {row["seed"] for row in rows} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        (report(0), "seed 0"),
+        (report(1, meta_iteration=8), "meta_iteration"),
+        (report(1, num_tasks=4), "num_tasks"),
+        (report(1, env="push"), "environment"),
+        ({"preset": "point-maesn"}, "run1"),
+    ],
+)
+def test_runs_that_cannot_be_averaged_are_refused(tmp_path, second, named):
+    paths = write(tmp_path, report(0), second)
+    with pytest.raises(UsageError, match=named):
+        figure.main([*paths, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(UsageError, match="nowhere"):
+        figure.main([str(tmp_path / "nowhere")])

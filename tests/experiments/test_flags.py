@@ -1,0 +1,233 @@
+"""What is wrong with flags and files is said in one line, with exit code 2, and changes nothing."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cli
+import evaluate
+import train
+from cli import run_main
+from config import from_json, to_json
+from presets import PRESETS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capfd, snapshot):
+    """Runs a script that has to refuse: exit code 2, one line that names everything given."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(main, flags, *names):
+        before = snapshot(tmp_path)
+        capfd.readouterr()
+        assert run_main(main, [str(flag) for flag in flags]) == 2
+        said = capfd.readouterr()
+        assert said.out == ""
+        (line,) = said.err.splitlines()
+        assert line.startswith("error: ")
+        for name in names:
+            assert str(name) in line
+        assert snapshot(tmp_path) == before
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ("--bogus 1", ["--bogus"]),
+        ("--see 4", ["--see", "--seed"]),
+        ("--meta.kl-coeff=1", ["--meta.kl-coeff", "--meta.kl-coef"]),
+        ("stray", ["stray"]),
+        ("--preset nothing", ["preset", "nothing", "push-maesn"]),
+        ("--preset", ["--preset"]),
+        ("--seed", ["--seed"]),
+        ("--seed x", ["--seed", "'x'"]),
+        ("--seed -1", ["seed: "]),
+        ("--env.name chess", ["--env.name", "chess"]),
+        ("--env.name point --env.physics exact", ["env.physics: "]),
+        ("--preset point-maesn --env.block-shape box", ["env.block_shape: "]),
+        ("--meta.num-episodes 1", ["meta.num_episodes: "]),
+        ("--meta.meta-batch-size 0", ["meta.meta_batch_size: "]),
+        ("--meta.hidden-sizes 0", ["meta.hidden_sizes: "]),
+        ("--meta.latent-dim 0", ["meta.adapt: "]),
+        ("--meta.ppo.learning-rate 0", ["meta.ppo.learning_rate: "]),
+        ("--meta.trpo.max-kl=-1", ["meta.trpo.max_kl: "]),
+        ("--train.num-iterations 0", ["train.num_iterations: "]),
+        ("--train.chunk-size 0", ["train.chunk_size: "]),
+        ("--train.checkpoint-every=-3", ["train.checkpoint_every: "]),
+        ("--train.devices=-1", ["train.devices: "]),
+        ("--metatest.num-tasks 0", ["metatest.num_tasks: "]),
+        ("--metatest.num-episodes 1", ["metatest.num_episodes: "]),
+        ("--wandb.mode sometimes", ["--wandb.mode", "sometimes"]),
+        ("--resume", ["run_dir: "]),
+        ("--resume --run-dir nowhere", ["nowhere"]),
+    ],
+)
+def test_wrong_flags(refused, flags, names):
+    refused(train.main, flags.split(), *names)
+
+
+def test_an_existing_run_is_not_overwritten(refused, tiny, finished):
+    refused(train.main, [*tiny, f"--run-dir={finished}"], f"run_dir: {finished}", "--resume")
+
+
+def test_a_file_is_no_run_directory(refused, tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    refused(train.main, [*tiny, "--run-dir=file"], "run_dir: file")
+    refused(train.main, ["--resume", "--run-dir=file"], "file")
+    refused(train.main, [*tiny, "--run-dir=file/below"], "run_dir: file/below")
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        ("--seed=1", "seed: "),
+        ("--preset=push-maesn", "preset: "),
+        ("--meta.kl-coef=0.25", "meta.kl_coef: "),
+        ("--meta.hidden-sizes=9", "meta.hidden_sizes: "),
+        ("--train.checkpoint-every=4", "train.checkpoint_every: "),
+        ("--train.num-iterations=5", "train.num_iterations: 5"),
+    ],
+)
+def test_a_resumed_run_cannot_be_told_something_else(refused, finished, flag, name):
+    refused(train.main, ["--resume", f"--run-dir={finished}", flag], name, finished)
+
+
+def edit(file: Path, change) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda c: c["config"]["meta"].update(kl_coef="high"), ["meta.kl_coef: "]),
+        (lambda c: c["config"]["meta"].update(kl_coef=-1), ["meta.kl_coef: "]),
+        (lambda c: c["config"]["meta"].update(colour=1), ["meta.colour: "]),
+        (lambda c: c["config"].update(env="push"), ["env: "]),
+        (lambda c: c["config"].update(seed=1.5), ["seed: "]),
+        (lambda c: c["config"]["env"].update(name="chess"), ["env.name: "]),
+        (lambda c: c["config"]["meta"].update(hidden_sizes=8), ["meta.hidden_sizes: "]),
+        (lambda c: c.pop("config"), ["config"]),
+        (lambda c: c.update(format=99), ["format"]),
+    ],
+)
+def test_a_broken_config(refused, finished, change, names):
+    edit(finished / "config.json", change)
+    file = finished / "config.json"
+    refused(train.main, ["--resume", f"--run-dir={finished}"], file, *names)
+    refused(evaluate.main, [finished], file, *names)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3"])
+def test_a_config_that_is_none(refused, finished, content):
+    (finished / "config.json").write_text(content)
+    refused(train.main, ["--resume", f"--run-dir={finished}"], finished / "config.json")
+    refused(evaluate.main, [finished], finished / "config.json")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_unreadable_checkpoint(refused, finished):
+    (finished / "checkpoints" / "6" / "state" / "manifest.ocdbt").write_bytes(b"junk")
+    path = finished / "checkpoints" / "6"
+    refused(train.main, ["--resume", f"--run-dir={finished}"], path)
+    refused(evaluate.main, [finished], path)
+
+
+def test_broken_metrics(refused, finished):
+    lines = (finished / "metrics.jsonl").read_text().splitlines()
+    (finished / "metrics.jsonl").write_text("\n".join(["junk", *lines]) + "\n")
+    flags = ["--resume", f"--run-dir={finished}"]
+    refused(train.main, flags, finished / "metrics.jsonl", "line 1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ([], ["PATH"]),
+        (["nowhere"], ["nowhere"]),
+        (["RUN", "--episodes=1"], ["episodes: "]),
+        (["RUN", "--num-iterations=0"], ["num_iterations: "]),
+        (["RUN", "--num-task=1"], ["--num-task"]),
+        (["RUN", "--tasks=missing.npz"], ["tasks: missing.npz"]),
+        (["RUN", "--tasks=bad.npz"], ["tasks: bad.npz", "point"]),
+    ],
+)
+def test_evaluate_refuses(refused, finished, tmp_path, flags, names):
+    np.savez(tmp_path / "bad.npz", block=np.zeros(3))
+    refused(evaluate.main, [finished if flag == "RUN" else flag for flag in flags], *names)
+
+
+def test_evaluate_refuses_bad_task_files_for_push(refused, finished, tmp_path):
+    edit(finished / "config.json", lambda c: c["config"]["env"].update(name="push"))
+    np.savez(tmp_path / "bad.npz", block=np.zeros(3))
+    refused(evaluate.main, [finished, "--tasks=bad.npz"], "tasks: bad.npz", "goal")
+    (tmp_path / "text.npz").write_text("tasks")
+    refused(evaluate.main, [finished, "--tasks=text.npz"], "tasks: text.npz")
+
+
+def test_evaluate_does_not_overwrite_another_runs_results(refused, finished, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "metatest.json").write_text('{"run_id": "another"}')
+    refused(evaluate.main, [finished, "--out=other"], "out: other/metatest.json")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    config = PRESETS[name]
+    assert config.preset == name
+    assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+@pytest.mark.parametrize("flags", [["--preset", "push-maml"], ["--preset=push-maml"]])
+def test_flags_override_the_preset(flags):
+    config = cli.parse_train([*flags, "--meta.discount=0.5", "--train.num_iterations", "7"])
+    assert (config.meta.adapt, config.meta.latent_dim) == ("params", 0)
+    assert (config.meta.discount, config.train.num_iterations) == (0.5, 7)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_help_lists_every_flag_with_the_presets_values(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_main(train.main, ["--preset", name, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for flag in ("--seed", "--run-dir", "--resume", "--meta.ppo.num-epochs", "--wandb.mode"):
+        assert flag in text
+    assert f"(default: {name})" in " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "file", ["experiments/config.py", "experiments/evaluate.py", "src/explorax/config.py"]
+)
+def test_every_field_has_help(file):
+    """tyro takes it from the string below the field."""
+    classes = [n for n in ast.parse((ROOT / file).read_text()).body if isinstance(n, ast.ClassDef)]
+    fields = 0
+    for definition in classes:
+        for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+            if isinstance(node, ast.AnnAssign):
+                fields += 1
+                assert isinstance(following, ast.Expr), f"{definition.name}: {ast.unparse(node)}"
+                assert isinstance(following.value, ast.Constant)
+    assert fields >= 6
+
+
+def test_wrong_flags_do_not_wait_for_jax():
+    """Its import takes seconds."""
+    code = (
+        "import sys; sys.path.insert(0, 'experiments'); import train; from cli import run_main\n"
+        "assert run_main(train.main, ['--bogus']) == 2\n"
+        "heavy = {'jax', 'orbax', 'wandb', 'mujoco', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

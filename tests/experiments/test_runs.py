@@ -1,0 +1,226 @@
+"""Whole runs on the point robot: trained, stopped, resumed, broken, evaluated."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evaluate
+import explorax_envs
+import report_run
+import train
+import training
+from cli import run_main
+from explorax.checkpoint import Checkpoints
+from explorax.sinks import METRIC_KEYS, JsonlSink, read_jsonl
+from run_directory import RunDirectory
+
+CLOCKS = {"wall_s", "steps_per_s"}
+
+
+def final_bits(run_dir: Path) -> list[tuple]:
+    """The newest checkpoint's state, leaf by leaf."""
+    run = RunDirectory.open(run_dir)
+    state, _ = training.restore_latest(run, training.set_up(run.config))
+
+    def leaf(x):
+        x = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        return str(x.dtype), x.shape, np.asarray(x).tobytes()
+
+    return [leaf(x) for x in jax.tree.leaves(state)]
+
+
+def steps(run_dir: Path) -> list[int]:
+    with Checkpoints(run_dir / "checkpoints", read_only=True) as checkpoints:
+        return checkpoints.steps()
+
+
+def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:
+    """The signal comes while the metrics of an iteration are written."""
+    write = JsonlSink.write
+
+    def write_and_stop(self, metrics):
+        write(self, metrics)
+        if metrics["meta_iteration"] == meta_iteration:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(JsonlSink, "write", write_and_stop)
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    names = {p.name for p in finished.iterdir()}
+    assert names == {
+        "checkpoints",
+        "config.json",
+        "metatest.json",
+        "metatest.png",
+        "metrics.jsonl",
+        "training.png",
+    }
+    assert steps(finished) == [3, 6]
+    records = read_jsonl(finished / "metrics.jsonl")
+    assert [r["meta_iteration"] for r in records] == [1, 2, 3, 4, 5, 6]
+    steps_per_update = 4 * 4 * 2 * 20  # tasks, episodes, stages, horizon
+    assert [r["env_steps"] for r in records] == [steps_per_update * n for n in range(1, 7)]
+    for record in records:
+        assert set(METRIC_KEYS) <= set(record)
+        assert record["line_search_ok"] is None, "ppo has none"
+        nothing = [k for k in METRIC_KEYS if record[k] is None]
+        assert nothing == ["line_search_ok", "inner_lr_params"], "only latents adapt"
+    for picture in ("training.png", "metatest.png"):
+        assert (finished / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_meta_test_of_a_run(finished):
+    report = json.loads((finished / "metatest.json").read_text())
+    assert report["meta_iteration"] == 6
+    assert report["num_tasks"] == 4
+    assert report["do_nothing"] == {"return": -20.0, "success": 0.0}
+    for name in ("return", "success"):
+        per_task = np.array(report["per_task"][name])
+        assert per_task.shape == (4, 3)
+        column = {key: np.array(value) for key, value in report[name].items()}
+        np.testing.assert_allclose(column["mean"], per_task.mean(axis=0), atol=1e-3)
+        assert (column["low"] <= column["mean"]).all()
+        assert (column["mean"] <= column["high"]).all()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_and_resumed_run_is_bit_equal(
+    tiny, finished, tmp_path, monkeypatch, capfd, number
+):
+    run_dir = tmp_path / "stopped"
+    flags = [*tiny, "--train.num-iterations=6", f"--run-dir={run_dir}"]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, number)
+        assert run_main(train.main, flags) == 128 + number
+    err = capfd.readouterr().err
+    assert f"stopped by {number.name} after meta-iteration" in err
+    assert f"--run-dir {run_dir} --resume" in err
+    (stopped_at,) = steps(run_dir)
+    assert stopped_at < 6
+    assert len(read_jsonl(run_dir / "metrics.jsonl")) == stopped_at
+    assert not (run_dir / "metatest.json").exists()
+
+    assert run_main(train.main, ["--resume", f"--run-dir={run_dir}"]) == 0
+    assert final_bits(run_dir) == final_bits(finished)
+    resumed, whole = (read_jsonl(d / "metrics.jsonl") for d in (run_dir, finished))
+    assert [r["meta_iteration"] for r in resumed] == [1, 2, 3, 4, 5, 6]
+    without_clocks = lambda r: {k: v for k, v in r.items() if k not in CLOCKS}  # noqa: E731
+    assert list(map(without_clocks, resumed)) == list(map(without_clocks, whole))
+    wall = [r["wall_s"] for r in resumed]
+    assert wall == sorted(wall), "wall_s goes on where it was"
+    results = [json.loads((d / "metatest.json").read_text()) for d in (run_dir, finished)]
+    assert results[0].pop("run_id") != results[1].pop("run_id")
+    assert results[0] == results[1]
+
+
+def test_a_run_that_was_killed_repeats_nothing(finished):
+    """As after kill -9: lines beyond the checkpoint, the last one cut short.
+
+    W&B may be switched on for the rest of a run; its files lie below the run's directory.
+    """
+    expected = final_bits(finished)
+    with (finished / "metrics.jsonl").open("a") as file:
+        file.write('{"meta_iteration": 7, "wall_s": 1.0}\n{"meta_iter')
+    flags = ["--resume", f"--run-dir={finished}", "--train.num-iterations=7"]
+    flags.append("--wandb.mode=offline")
+    assert run_main(train.main, flags) == 0
+    records = read_jsonl(finished / "metrics.jsonl")
+    assert [r["meta_iteration"] for r in records] == list(range(1, 8))
+    assert records[-1]["return_post"] is not None
+    assert steps(finished) == [6, 7]
+    (run,) = finished.glob("wandb/offline-run-*/run-*.wandb")
+    assert run.stem.removeprefix("run-") == RunDirectory.open(finished).run_id
+    assert final_bits(finished) != expected
+    assert RunDirectory.open(finished).config.train.num_iterations == 7
+
+
+def test_parameters_that_are_not_finite_end_the_run(tiny, tmp_path, monkeypatch, capfd):
+    """The iteration is named, the last good checkpoint stays, exit code 1."""
+    build = training.build
+
+    def build_broken(*args):
+        learner = build(*args)
+
+        def update(state):
+            state, metrics = learner.update(state)
+            broken = state.iteration >= 5
+            poison = lambda x: jnp.where(broken, jnp.nan, x)  # noqa: E731
+            state = state._replace(params=jax.tree.map(poison, state.params))
+            return state, metrics | {"finite": 1.0 - broken.astype(jnp.float32)}
+
+        return learner._replace(update=update)
+
+    monkeypatch.setattr(training, "build", build_broken)
+    run_dir = tmp_path / "broken"
+    flags = [*tiny, "--train.num-iterations=20", f"--run-dir={run_dir}"]
+    assert run_main(train.main, flags) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert "meta-iteration 5" in error
+    assert "the checkpoint of meta-iteration 3 is kept" in error
+    assert steps(run_dir) == [3]
+    assert read_jsonl(run_dir / "metrics.jsonl")[-1]["finite"] == 0.0
+    assert not (run_dir / "metatest.json").exists()
+
+
+def test_the_default_directory_is_new_and_below_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = train.parse_train(["--preset=point-maesn", "--seed=3"])
+    first = RunDirectory.create(config)
+    second = RunDirectory.create(config)
+    assert first.path != second.path
+    assert first.path.parent == Path("runs")
+    assert first.path.name.startswith("point-maesn-seed3-")
+
+
+def test_evaluate_writes_beside_or_over_its_own(finished, tmp_path, capfd):
+    before = (finished / "metatest.json").read_bytes()
+    sizes = ["--num-iterations=3", "--num-tasks=4", "--episodes=4"]
+    assert run_main(evaluate.main, [str(finished), *sizes, f"--out={tmp_path / 'out'}"]) == 0
+    assert (finished / "metatest.json").read_bytes() == before
+    report = json.loads((tmp_path / "out" / "metatest.json").read_text())
+    assert len(report["return"]["mean"]) == 4
+    assert (tmp_path / "out" / "metatest.png").exists()
+    # The same tasks, episodes and keys as after training: the same numbers.
+    np.testing.assert_allclose(
+        report["return"]["mean"][0], json.loads(before)["return"]["mean"][0], rtol=1e-5
+    )
+    assert "doing nothing" in capfd.readouterr().out
+    assert run_main(evaluate.main, [str(finished), *sizes]) == 0
+    assert json.loads((finished / "metatest.json").read_text()) == report
+
+
+def test_held_out_tasks_are_no_training_tasks():
+    env = explorax_envs.make("point")
+    held_out = np.asarray(report_run.held_out_tasks(env, 50).goal)
+    config = train.parse_train(["--preset=point-maesn"])
+    init = jax.jit(training.set_up(config).learner.init)
+    for seed in range(5):
+        trained = np.asarray(init(jax.random.key(seed)).tasks.goal)
+        assert np.linalg.norm(held_out[:, None] - trained, axis=-1).min() > 0
+    np.testing.assert_array_equal(held_out, np.asarray(report_run.held_out_tasks(env, 50).goal))
+
+
+def test_bootstrap_intervals():
+    spread = np.tile(np.linspace(-1.0, 1.0, 100)[:, None], (1, 2))
+    values = np.concatenate([spread, np.full((100, 1), 5.0)], axis=1)
+    found = report_run.summarise(values)
+    np.testing.assert_allclose(found["mean"], [0.0, 0.0, 5.0], atol=1e-12)
+    error = 1.96 * spread[:, 0].std() / 10  # of the mean of 100 independent values
+    np.testing.assert_allclose(found["high"][:2], [error, error], rtol=0.1)
+    np.testing.assert_allclose(found["low"][:2], [-error, -error], rtol=0.1)
+    assert (found["low"][2], found["high"][2]) == (5.0, 5.0)
+    assert report_run.summarise(values[:1])["low"] == [None, None, None]
+
+
+def test_the_papers_numbers_are_returns_by_iteration():
+    paper = json.loads(report_run.PAPER_PUSH.read_text())
+    assert paper["curves"]["MAESN"]["1"] == -323.5
+    for curve in [*paper["curves"].values(), paper["released_policies"]["return"]]:
+        assert all(0 <= int(i) <= 100 and -440 < value < -270 for i, value in curve.items())
