@@ -176,12 +176,10 @@ def test_meta_test_equals_a_plain_loop():
         zeros = jnp.zeros(2)
         latent, theta = Gaussian(zeros, zeros), params.policy
         task = jax.tree.map(lambda x, n=n: x[n : n + 1], tasks)
-        episode_keys = jax.random.split(task_key, (4, 4))
         for s, scale in enumerate([1.0, 1.0, 0.5, 0.25]):
             now = TaskParams(jax.tree.map(lambda x: x[None], latent), theta)
-            trajectory = rollout(
-                env, learner.policy, now, task_axes("latents"), task, episode_keys[s][None]
-            )
+            keys = jax.random.split(jax.random.fold_in(task_key, s), 4)[None]
+            trajectory = rollout(env, learner.policy, now, task_axes("latents"), task, keys)
             trajectory = jax.tree.map(lambda x: x[0], trajectory)
             expected = trajectory.reward.sum(axis=-1).mean()
             np.testing.assert_allclose(result.episode_return[n, s], expected, atol=1e-2)

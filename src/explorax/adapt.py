@@ -140,7 +140,6 @@ def unroll(
       ``emit`` of every batch, leading axes (S, N).
     """
     axes = task_axes(config.adapt)
-    num_tasks = len(keys)
 
     def adapt_one(params: TaskParams, scale: Array, trajectory: Trajectory):
         batch = make_batch(trajectory, config.discount, config.gae_lambda)
@@ -150,12 +149,13 @@ def unroll(
     adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=(axes, 0))
 
     def stage(params: TaskParams, inputs):
-        stage_keys, stage_scale = inputs
-        trajectory = rollout(env, policy, params, axes, tasks, stage_keys)
+        index, stage_scale = inputs
+        episode_keys = jax.vmap(
+            lambda key: jax.random.split(jax.random.fold_in(key, index), config.num_episodes)
+        )(keys)
+        trajectory = rollout(env, policy, params, axes, tasks, episode_keys)
         return adapt_all(params, stage_scale, trajectory)
 
-    shape = (len(scale), config.num_episodes)
-    stage_keys = jax.vmap(lambda key: jax.random.split(key, shape), out_axes=1)(keys)
-    start = per_task(config.adapt, params, num_tasks)
-    _, emitted = jax.lax.scan(stage, start, (stage_keys, scale))
+    start = per_task(config.adapt, params, len(keys))
+    _, emitted = jax.lax.scan(stage, start, (jnp.arange(len(scale)), scale))
     return emitted
