@@ -24,7 +24,8 @@ def configure_jax(num_devices: int) -> None:
     Args:
       num_devices: the most CPU devices to make; 0 for one per core.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # a warning per program in the cache
+    # For every program that comes from the cache XLA prints a page on tuning flags of the CPU.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")

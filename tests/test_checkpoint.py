@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
 from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.parallel import replicate, task_mesh
+from trees import bits
 
 
 class State(NamedTuple):
@@ -29,14 +29,6 @@ def make(iteration: int = 3) -> State:
     _, opt_state = optimizer.update(gradient, optimizer.init(params), params)
     key = jax.random.fold_in(jax.random.key(5), iteration)
     return State(params, opt_state, jnp.zeros((4, 0)), key, jnp.int32(iteration))
-
-
-def bits(tree) -> list[tuple]:
-    def leaf(x):
-        x = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-        return str(x.dtype), x.shape, np.asarray(x).tobytes()
-
-    return [leaf(x) for x in jax.tree.leaves(tree)]
 
 
 def files(path) -> dict:

@@ -23,6 +23,7 @@ from explorax.train import (
     fit,
     next_chunk_size,
 )
+from trees import bits
 
 CHUNK = 4
 MESH = task_mesh(4)
@@ -56,11 +57,7 @@ def length(num_updates: int) -> jax.Array:
 
 def assert_bit_equal(left, right):
     assert jax.tree.structure(left) == jax.tree.structure(right)
-    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
-        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
-        assert a.dtype == b.dtype
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    assert bits(left) == bits(right)
 
 
 def toy_learner(bad_at: int | None = None) -> MetaLearner:

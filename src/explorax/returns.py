@@ -1,5 +1,6 @@
 """From rewards to advantages: discounting, GAE, the linear baseline, standardising."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
@@ -56,6 +57,7 @@ def linear_baseline(
     raw normal equations mix 1e2 with 1e-6 and their Cholesky factor is NaN. Should it fail all the
     same, the values are the mean of ``target``.
     """
+    chex.assert_rank([obs, target], [3, 2])
     features = baseline_features(obs)
     flat = features.reshape(-1, features.shape[-1])
     mean = jnp.mean(flat, axis=0)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -71,7 +72,9 @@ def rollout(
     Returns:
       A Trajectory with leading axes (N, K).
     """
+    chex.assert_rank(keys, 2)
     num_tasks, num_episodes = keys.shape
+    chex.assert_tree_shape_prefix((params.latent, tasks), (num_tasks,))
 
     def flat(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: x.reshape(num_tasks * num_episodes, *x.shape[2:]), tree)

@@ -19,6 +19,7 @@ from cli import run_main
 from explorax.checkpoint import Checkpoints
 from explorax.sinks import METRIC_KEYS, JsonlSink, read_jsonl
 from run_directory import RunDirectory
+from trees import bits
 
 CLOCKS = {"wall_s", "steps_per_s"}
 
@@ -27,12 +28,7 @@ def final_bits(run_dir: Path) -> list[tuple]:
     """The newest checkpoint's state, leaf by leaf."""
     run = RunDirectory.open(run_dir)
     state, _ = training.restore_latest(run, training.set_up(run.config))
-
-    def leaf(x):
-        x = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
-        return str(x.dtype), x.shape, np.asarray(x).tobytes()
-
-    return [leaf(x) for x in jax.tree.leaves(state)]
+    return bits(state)
 
 
 def steps(run_dir: Path) -> list[int]:

@@ -1,0 +1,28 @@
+"""Comparing pytrees that hold typed keys, which numpy and chex do not read."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def raw(tree: Any) -> Any:
+    """``tree`` as numpy arrays, keys as the integers that they are made of."""
+
+    def leaf(x):
+        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(x) if is_key else x)
+
+    return jax.tree.map(leaf, tree)
+
+
+def bits(tree: Any) -> list[tuple[str, tuple[int, ...], bytes]]:
+    """Dtype, shape and bytes of every leaf: NaN equals NaN, and 0 is not -0."""
+    return [(str(x.dtype), x.shape, x.tobytes()) for x in jax.tree.leaves(raw(tree))]
+
+
+def assert_close(a: Any, b: Any, **tolerance: float) -> None:
+    """Equal structures, and leaves equal within ``rtol`` and ``atol``."""
+    chex.assert_trees_all_close(raw(a), raw(b), **tolerance)
