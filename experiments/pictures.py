@@ -24,7 +24,7 @@ def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str 
         ax.set_xlabel("environment steps")
         ax.set_ylabel(f"{name}, training tasks")
     right.set_ylim(-0.02, 1.02)
-    left.legend(frameon=False, fontsize=9)
+    left.legend(frameon=False, fontsize=9, loc="lower right")
     figure.savefig(path)
 
 

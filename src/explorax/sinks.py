@@ -205,7 +205,6 @@ class Progress:
         """
         self.console = console or Console(stderr=True)
         self.total, self.start, self.every_s = total, done, every_s
-        self._started = time.monotonic()
         self._last_line = -math.inf
         self._bar: RichProgress | None = None
         self._task = TaskID(0)
@@ -223,7 +222,6 @@ class Progress:
                 spinner.add_task("")
                 yield
         self.console.print(f"compiled in {time.monotonic() - start:.1f} s")
-        self._started = time.monotonic()
 
     def write(self, metrics: Mapping[str, float]) -> None:
         """Moves the bar."""
@@ -236,7 +234,8 @@ class Progress:
         if self.console.is_terminal:
             self._show(done, text)
         else:
-            self._print(done, text)
+            seconds = metrics["env_steps"] / done / metrics["steps_per_s"]
+            self._print(done, text, left_s=seconds * (self.total - done))
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
@@ -260,11 +259,10 @@ class Progress:
             self._bar.start()
         self._bar.update(self._task, completed=done, description=text)
 
-    def _print(self, done: int, text: str) -> None:
+    def _print(self, done: int, text: str, left_s: float) -> None:
         now = time.monotonic()
         if now - self._last_line < self.every_s and done < self.total:
             return
         self._last_line = now
-        left = (now - self._started) / max(done - self.start, 1) * (self.total - done)
-        line = f"meta-iteration {done}/{self.total}  {text}  {left:.0f} s left"
+        line = f"meta-iteration {done}/{self.total}  {text}  {left_s:.0f} s left"
         self.console.print(line, soft_wrap=True, highlight=False)

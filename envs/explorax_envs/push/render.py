@@ -116,6 +116,10 @@ def render_paths(
     check_choice("target ending", Path(target).suffix, (".png",))
     figure, (ax,) = _figure(1, title)
     _draw_paths(ax, obs, task)
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    width = figure.get_size_inches()[0]
+    title_and_legend = 0.8
+    figure.set_size_inches(width, width * (top - bottom) / (right - left) + title_and_legend)
     figure.savefig(target)
 
 
