@@ -78,7 +78,7 @@ lock: ## Resolve the lock anew, for the jax version it has (needs uv)
 	  --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 clean: ## Remove caches and builds, never runs/
-	@rm -rf build dist .import_linter_cache .jax_cache .pytest_cache .ruff_cache
+	@rm -rf build dist .import_linter_cache .pytest_cache .ruff_cache
 	@find . \( -path ./$(VENV) -o -path ./runs -o -path ./.git \) -prune -o \
 	  -name __pycache__ -type d -prune -exec rm -rf {} +
 

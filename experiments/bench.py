@@ -69,14 +69,14 @@ def build_case(config: BenchConfig) -> tuple[Callable, tuple, int]:
     from explorax.adapt import task_axes
     from explorax.algos.maesn import maesn
     from explorax.rollout import TaskParams, rollout
-    from runtime import check_devices, make_env
+    from runtime import make_env
 
     optimizer = "trpo" if config.case == "trpo" else "ppo"
     meta_config = maesn(
         optimizer=optimizer, meta_batch_size=config.num_tasks, num_episodes=config.num_episodes
     )
     env = make_env(EnvConfig(block_shape=config.block_shape, physics=config.physics))
-    mesh = parallel.task_mesh(config.num_tasks, check_devices(config.devices))
+    mesh = parallel.task_mesh(config.num_tasks, config.devices or None)
     learner = meta_update.build(env, meta_config, mesh)
     state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
     if config.case in ("ppo", "trpo"):
@@ -264,9 +264,9 @@ def show(results: dict[str, Any]) -> None:
     )
     console = Console()
     console.print(table)
-    rollout, stages = results["rollout"]["seconds"], results["stages"]["seconds"]
+    rollout, stages = (results[case]["seconds_min"] for case in ("rollout", "stages"))
     for optimizer in ("ppo", "trpo"):
-        whole = results[optimizer]["seconds"]
+        whole = results[optimizer]["seconds_min"]
         shares = (rollout / whole, (stages - rollout) / whole, (whole - stages) / whole)
         console.print(
             f"{optimizer}: rollout {shares[0]:.0%}, inner step {shares[1]:.0%}, "

@@ -12,15 +12,12 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from config import Config, flatten, to_json
+from config import Config
 from errors import RunError, UsageError
 from presets import PRESETS
-from run_directory import RunDirectory
+from run_directory import RunDirectory, check_same
 
 T = TypeVar("T")
-
-MAY_CHANGE = ("train.num_iterations", "wandb.")
-"""What a resumed run may be told anew."""
 
 
 class _Before(argparse.ArgumentParser):
@@ -54,13 +51,7 @@ def parse_train(argv: Sequence[str]) -> Config:
         raise UsageError("run_dir: --resume needs the directory of the run, --run-dir DIR")
     stored = RunDirectory.open(before.run_dir).config
     config = parse(Config, argv, default=stored)
-    was, now = flatten(to_json(stored)), flatten(to_json(config))
-    for name, value in now.items():
-        if value != was[name] and not name.startswith(MAY_CHANGE):
-            raise UsageError(
-                f"{name}: the run in {before.run_dir} has {was[name]!r}, and a resumed run "
-                f"cannot change it to {value!r}"
-            )
+    check_same(stored, config, f"the run in {before.run_dir}")
     return config
 
 
@@ -115,3 +106,8 @@ def run_main(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
     except (UsageError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2

@@ -28,10 +28,9 @@ class FigureConfig:
     """Path of the PNG and the CSV, without a suffix."""
 
 
-NEEDED = ("preset", "seed", "env", "meta_iteration", "num_iterations", "num_tasks", "return",
-          "success", "do_nothing")  # fmt: skip
-SAME = ("meta_iteration", "num_tasks")
+SAME = ("meta_iteration", "num_tasks", "num_episodes", "tasks")
 """What the runs of one preset have to share for their mean to mean something."""
+NEEDED = ("preset", "seed", "env", "num_iterations", "return", "success", "do_nothing", *SAME)
 
 
 def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def comparison(
     for ax, name in ((left, "return"), (right, "success")):
         for i, preset in enumerate(presets):
             means = np.array(
-                [r[name]["mean"][: last + 1] for r in reports if r["preset"] == preset]
+                [_floats(r[name]["mean"][: last + 1]) for r in reports if r["preset"] == preset]
             )
             label = f"{preset} ({len(means)} seed{'s' if len(means) > 1 else ''})"
             ax.plot(x, means.mean(axis=0), color=f"C{i}", marker=".", label=label, zorder=3)

@@ -47,16 +47,19 @@ def draw_push(config: Config, params: MetaParams, tasks: Task, out: Path) -> lis
       out: directory to write into.
 
     Returns:
-      The files.
+      The files; none where all adaptations diverged.
     """
     push = import_envs().push
     env = make_env(config.env, reward="sparse")
     learner = build(env, replace(config.meta, num_episodes=NUM_EPISODES), task_mesh(1, 1))
     tasks = jax.tree.map(lambda x: np.asarray(x)[:NUM_TASKS], tasks)
     recorded = record(env, learner, jax.device_get(params), tasks)
+    recorded = recorded._replace(episode_return=np.nan_to_num(recorded.episode_return, nan=-np.inf))
     by_task = recorded.success[-1].mean(axis=-1) + 1e-6 * recorded.episode_return[-1].mean(axis=-1)
     n = int(np.argmax(by_task))
     k = int(np.argmax(recorded.episode_return[-1, n]))
+    if not np.isfinite(recorded.obs[:, n]).all():  # every adaptation diverged
+        return []
     task = jax.tree.map(lambda x: x[n], tasks)
     score = f"return {recorded.episode_return[-1, n, k]:.0f}"
     share = f"{recorded.success[-1, n].mean():.0%} of {NUM_EPISODES} episodes succeed"

@@ -108,7 +108,7 @@ def summarise(values: Any) -> dict[str, list[float | None]]:
     mean = np.mean(values, axis=0)
     if len(values) < 2:
         nothing: list[float | None] = [None] * values.shape[1]
-        return {"mean": mean.tolist(), "low": nothing, "high": nothing}
+        return {"mean": [finite_or_none(x) for x in mean], "low": nothing, "high": nothing}
     interval: Any = stats.bootstrap(
         (values,),
         np.mean,
@@ -162,10 +162,14 @@ def write_metatest(run: RunDirectory, out: Path, meta_iteration: int, report: di
 
 def check_out(run: RunDirectory, out: Path) -> Path:
     """Where metatest.json goes; refuses to overwrite another run's."""
-    path = out / "metatest.json"
+    path, picture = out / "metatest.json", out / "metatest.png"
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"out: {out} is no directory")
     try:
         owner = json.loads(path.read_text(encoding="utf-8")).get("run_id")
     except FileNotFoundError:
+        if picture.exists():
+            raise UsageError(f"out: {picture} exists already") from None
         return path
     except (OSError, ValueError, AttributeError):
         owner = None
@@ -195,12 +199,14 @@ def report_training(run: RunDirectory, result: FitResult, console: Console) -> N
     say = Console(stderr=True)
     with waiting(say, "meta-testing"):
         report = evaluate_params(config, config.metatest, params, tasks, devices)
+    report |= {"tasks": None}  # no file of them
     paths = [write_metatest(run, run.path, result.meta_iteration, report)]
     paths += [*draw_training(run), draw_metatest(run, run.path, report)]
     if config.env.name == "push":
         with waiting(say, "drawing episodes"):
             paths += draw_push(config, params, tasks, run.path)
-    print_summary(console, report, [run.config_file, run.metrics, *paths])
+    written = [run.config_file, run.metrics, run.checkpoints, run.path / "wandb", *paths]
+    print_summary(console, report, [path for path in written if path.exists()])
 
 
 def draw_training(run: RunDirectory) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from config import Config, from_json, to_json
+from config import Config, flatten, from_json, to_json
 from errors import UsageError
 
 FORMAT = 1
@@ -83,6 +83,21 @@ class RunDirectory:
         """Writes config.json, whole or not at all."""
         content = {"format": FORMAT, "run_id": self.run_id, "config": to_json(self.config)}
         write_json(self.config_file, content)
+
+
+MAY_CHANGE = ("train.num_iterations", "wandb.")
+"""What a resumed run may be told anew."""
+
+
+def check_same(was: Config, now: Config, where: str) -> None:
+    """Raises UsageError where ``now`` cannot go on from what ``where`` was made with."""
+    before = flatten(to_json(was))
+    for name, value in flatten(to_json(now)).items():
+        if value != before[name] and not name.startswith(MAY_CHANGE):
+            raise UsageError(
+                f"{name}: {where} has {before[name]!r}, and a resumed run cannot change it to "
+                f"{value!r}"
+            )
 
 
 def default_path(config: Config) -> Path:

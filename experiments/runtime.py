@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from config import EnvConfig
-from errors import UsageError
 
 if TYPE_CHECKING:
     from explorax.types import Env
@@ -50,16 +49,6 @@ def cache_directory() -> Path:
     """Where compiled programs are kept: $EXPLORAX_CACHE_DIR/jax, ~/.cache/explorax/jax."""
     root = os.environ.get("EXPLORAX_CACHE_DIR") or Path.home() / ".cache" / "explorax"
     return Path(root) / "jax"
-
-
-def check_devices(num_devices: int) -> int | None:
-    """The most devices to use, None for all; refuses more than there are."""
-    import jax
-
-    there_are = jax.device_count()
-    if num_devices > there_are:
-        raise UsageError(f"devices: {num_devices} asked for, {there_are} available")
-    return num_devices or None
 
 
 def import_envs() -> ModuleType:

@@ -9,14 +9,14 @@ import jax
 from jax.sharding import Mesh
 from rich.console import Console
 
-from config import Config, flatten, to_json
+from config import Config, flatten, from_json, to_json
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.meta_update import MetaLearner, MetaState, build
 from explorax.parallel import task_mesh
 from explorax.sinks import JsonlSink, Progress, Sink, SinkError, WandbSink, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
-from run_directory import RunDirectory
+from run_directory import RunDirectory, check_same
 from runtime import make_env
 
 
@@ -44,7 +44,7 @@ def set_up(config: Config) -> Setup:
 def train(
     run: RunDirectory, setup: Setup, console: Console
 ) -> tuple[FitResult, signal.Signals | None]:
-    """Trains to the end, or until SIGINT or SIGTERM, which is then returned.
+    """Trains to the end, or until SIGINT, SIGTERM or SIGUSR2, which is then returned.
 
     Raises:
       UsageError: a checkpoint or metrics.jsonl is unreadable, or training is past its end.
@@ -136,6 +136,12 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
     if checkpoints.steps():
         restored = checkpoints.restore(_template(run, setup), setup.mesh)
         state, done = restored.state, restored.step
+        path = run.checkpoints / str(done)
+        try:
+            saved_with = from_json(restored.info)
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from error
+        check_same(saved_with, config, str(path))
     if done > config.train.num_iterations:
         raise UsageError(
             f"train.num_iterations: {config.train.num_iterations} asked for, but the run in "

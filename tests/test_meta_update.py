@@ -114,6 +114,22 @@ def test_no_key_is_used_twice():
         jax.jit(learner.update)(state)
 
 
+class PoisonedPoint(Point):
+    """Some rewards are no numbers."""
+
+    def step(self, state, action):
+        state = super().step(state, action)
+        return state.replace(reward=jnp.where(state.obs[0] > 0.2, jnp.nan, state.reward))
+
+
+@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo"])
+def test_rewards_that_are_no_numbers_are_found(name):
+    """Though trpo would reject the step, and standardising make its advantages 0."""
+    learner, state = learner_and_state(METHODS[name], env=PoisonedPoint())
+    _, metrics = jax.jit(learner.update)(state)
+    assert metrics["finite"] == 0.0
+
+
 def test_more_tasks_can_be_drawn_than_there_are():
     config = dataclasses.replace(METHODS["maesn-ppo"], num_train_tasks=2)
     learner, state = learner_and_state(config)

@@ -264,7 +264,7 @@ def test_the_first_call_alone_is_called_compiling():
     assert entered == [1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", StopSignal.SIGNALS)
 def test_the_first_signal_is_a_wish_and_the_second_acts_as_before(number):
     caught, seen = [], []
     previous = signal.signal(number, lambda n, _: caught.append(n))

@@ -1,7 +1,8 @@
 """What a meta-learner can be told. Refuses nonsense early and names the field."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Adapt = Literal["latents", "params", "both"]
 
@@ -10,6 +11,13 @@ def require(condition: bool, field_name: str, expectation: str) -> None:
     """Raises ValueError ``field_name: expectation`` unless ``condition`` holds."""
     if not condition:
         raise ValueError(f"{field_name}: {expectation}")
+
+
+def require_finite(config: Any, prefix: str) -> None:
+    """Raises ValueError for a float field that is infinite or no number."""
+    for name, value in vars(config).items():
+        finite = not isinstance(value, float) or math.isfinite(value)
+        require(finite, prefix + name, "must be finite")
 
 
 @dataclass(frozen=True)
@@ -26,9 +34,11 @@ class PPOConfig:
     """Weight of the action entropy in the objective."""
 
     def __post_init__(self):
+        require_finite(self, "ppo.")
         require(self.learning_rate > 0, "ppo.learning_rate", "must be positive")
         require(self.num_epochs >= 1, "ppo.num_epochs", "must be at least 1")
         require(0 < self.clip_epsilon < 1, "ppo.clip_epsilon", "must be in (0, 1)")
+        require(self.entropy_coef >= 0, "ppo.entropy_coef", "must not be negative")
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class TRPOConfig:
     """The curvature is taken on every n-th control step (1: on all of them)."""
 
     def __post_init__(self):
+        require_finite(self, "trpo.")
         require(self.max_kl > 0, "trpo.max_kl", "must be positive")
         require(self.num_cg_steps >= 1, "trpo.num_cg_steps", "must be at least 1")
         require(self.damping >= 0, "trpo.damping", "must not be negative")
@@ -101,6 +112,7 @@ class MetaConfig:
     """Settings of the outer optimiser trpo."""
 
     def __post_init__(self):
+        require_finite(self, "meta.")
         require(0 <= self.num_inner_steps <= 10, "meta.num_inner_steps", "must be in 0..10")
         require(self.latent_dim >= 0, "meta.latent_dim", "must not be negative")
         require(self.num_train_tasks >= 1, "meta.num_train_tasks", "must be at least 1")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from explorax import distributions
 from explorax.adapt import Batch, StepSizes, unroll
@@ -186,7 +186,9 @@ def meta_update(
     params, opt_state, metrics = sharded(
         state.params, state.opt_state, state.tasks, task_index, keys
     )
-    metrics |= parameter_metrics(config, params, opt_state)
+    metrics |= parameter_metrics(config, params)
+    learned_and_sampled = (params, opt_state, metrics["return_pre"], metrics["return_post"])
+    metrics["finite"] = all_finite(learned_and_sampled).astype(jnp.float32)
     iteration = state.iteration + 1
     return MetaState(params, opt_state, state.tasks, state.key, iteration), metrics
 
@@ -203,13 +205,15 @@ def sampling_metrics(batch: Batch) -> Metrics:
     }
 
 
-def parameter_metrics(config: MetaConfig, params: MetaParams, opt_state: PyTree) -> Metrics:
-    """Whether everything is finite, and of latents and step sizes what the method has."""
-    floats = [
-        x for x in jax.tree.leaves((params, opt_state)) if jnp.issubdtype(x.dtype, jnp.floating)
-    ]
-    finite = jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]).all()
-    metrics: dict[str, Float[Array, ""]] = {"finite": finite.astype(jnp.float32)}
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether no float in ``tree`` is infinite or NaN."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]).all()
+
+
+def parameter_metrics(config: MetaConfig, params: MetaParams) -> Metrics:
+    """Of latents and step sizes what the method has."""
+    metrics: dict[str, Float[Array, ""]] = {}
     if config.latent_dim > 0:
         prior = distributions.standard_normal_like(params.latent)
         metrics |= {

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,7 +20,6 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
 
@@ -231,11 +231,12 @@ class Progress:
             f"{metrics['steps_per_s']:,.0f} steps/s"
         )
         done = int(metrics["meta_iteration"])
+        seconds = metrics["env_steps"] / done / metrics["steps_per_s"]
+        left = round(seconds * (self.total - done))
         if self.console.is_terminal:
-            self._show(done, text)
+            self._show(done, f"{text}  {timedelta(seconds=left)} left")
         else:
-            seconds = metrics["env_steps"] / done / metrics["steps_per_s"]
-            self._print(done, text, left_s=seconds * (self.total - done))
+            self._print(done, f"{text}  {left} s left")
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
@@ -250,19 +251,16 @@ class Progress:
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
                 TextColumn("{task.description}"),
-                TimeRemainingColumn(),
-                TextColumn("left"),
                 console=self.console,
-                speed_estimate_period=300.0,
             )
             self._task = self._bar.add_task("", total=self.total, completed=self.start)
             self._bar.start()
         self._bar.update(self._task, completed=done, description=text)
 
-    def _print(self, done: int, text: str, left_s: float) -> None:
+    def _print(self, done: int, text: str) -> None:
         now = time.monotonic()
         if now - self._last_line < self.every_s and done < self.total:
             return
         self._last_line = now
-        line = f"meta-iteration {done}/{self.total}  {text}  {left_s:.0f} s left"
+        line = f"meta-iteration {done}/{self.total}  {text}"
         self.console.print(line, soft_wrap=True, highlight=False)

@@ -20,10 +20,10 @@ Chunk = Callable[[MetaState, Int[Array, ""]], tuple[MetaState, Metrics]]
 
 
 class NonFiniteError(Exception):
-    """The learned parameters are no longer finite."""
+    """What was learned, or sampled, is no longer finite."""
 
     def __init__(self, meta_iteration: int):
-        super().__init__(f"the parameters are not finite after meta-iteration {meta_iteration}")
+        super().__init__(f"parameters or returns are not finite at meta-iteration {meta_iteration}")
         self.meta_iteration = meta_iteration
 
 
@@ -187,7 +187,9 @@ def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
 
 
 class StopSignal:
-    """Turns the first SIGINT or SIGTERM into a wish to stop; the second one acts as usual."""
+    """Turns the first of ``SIGNALS`` into a wish to stop; the second one acts as usual."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last: a cluster preempts
 
     def __init__(self, notify: Callable[[signal.Signals], None] = lambda _: None) -> None:
         """Does nothing until entered; ``notify`` is called as soon as a signal is seen."""
@@ -200,7 +202,7 @@ class StopSignal:
         return self.received is not None
 
     def __enter__(self) -> "StopSignal":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self.SIGNALS:
             self._previous[number] = signal.signal(number, self._receive)
         return self
 

@@ -57,7 +57,7 @@ def test_fast_discs_follow_mujoco(fast_episodes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("physics", "bound"), [("exact", 20.0), ("fast", 30.0)])
+@pytest.mark.parametrize(("physics", "bound"), [("exact", 15.0), ("fast", 20.0)])
 def test_boxes_follow_mujoco(physics, bound):
     env = Push("box", "dense", physics)
     tasks = env.sample_tasks(jax.random.key(1), NUM_COMPARED)

@@ -131,6 +131,13 @@ def test_files_that_are_no_archives_are_refused(content, tmp_path):
         load_tasks(path)
 
 
+def test_a_single_array_is_no_archive(tmp_path):
+    with open(tmp_path / "one.npz", "wb") as file:
+        np.save(file, np.zeros((5, 16)))
+    with pytest.raises(ValueError, match="is not a readable"):
+        load_tasks(tmp_path / "one.npz")
+
+
 def test_a_missing_file_is_reported_as_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         load_tasks(tmp_path / "none.npz")

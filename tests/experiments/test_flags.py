@@ -60,6 +60,9 @@ def refused(tmp_path, monkeypatch, capfd, snapshot):
         ("--meta.latent-dim 0", ["meta.adapt: "]),
         ("--meta.ppo.learning-rate 0", ["meta.ppo.learning_rate: "]),
         ("--meta.trpo.max-kl=-1", ["meta.trpo.max_kl: "]),
+        ("--meta.ppo.learning-rate inf", ["meta.ppo.learning_rate: "]),
+        ("--meta.ppo.entropy-coef=-0.1", ["meta.ppo.entropy_coef: "]),
+        ("--meta.inner-lr-mean nan", ["meta.inner_lr_mean: "]),
         ("--train.num-iterations 0", ["train.num_iterations: "]),
         ("--train.chunk-size 0", ["train.chunk_size: "]),
         ("--train.checkpoint-every=-3", ["train.checkpoint_every: "]),
@@ -126,6 +129,12 @@ def test_a_broken_config(refused, finished, change, names):
     file = finished / "config.json"
     refused(train.main, ["--resume", f"--run-dir={finished}"], file, *names)
     refused(evaluate.main, [finished], file, *names)
+
+
+def test_an_edited_config_does_not_fit_its_checkpoint(refused, finished):
+    edit(finished / "config.json", lambda c: c["config"]["meta"].update(discount=0.5))
+    path = finished / "checkpoints" / "6"
+    refused(train.main, ["--resume", f"--run-dir={finished}"], "meta.discount: ", path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3"])

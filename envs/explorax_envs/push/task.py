@@ -107,7 +107,7 @@ def load_tasks(path: str | Path) -> PushTask:
     try:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, TypeError) as error:
         raise ValueError(f"{path}: is not a readable .npz file of arrays") from error
     _check(path, arrays)
     return PushTask(
