@@ -30,8 +30,8 @@ class PPOConfig:
     """Full-batch Adam steps per meta-iteration."""
     clip_epsilon: float = 0.2
     """The ratio is clipped to [1 - eps, 1 + eps]."""
-    entropy_coef: float = 0.0
-    """Weight of the action entropy in the objective."""
+    entropy_coef: float = 0.02
+    """Weight of the action entropy; at 0 a seed can settle before every block was ever pushed."""
 
     def __post_init__(self):
         require_finite(self, "ppo.")
