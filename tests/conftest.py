@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as configure_jax, and before jax is imported
+
 import jax
 
 jax.config.update("jax_num_cpu_devices", 2)
