@@ -14,7 +14,7 @@ def report(seed: int, **changes) -> dict:
     share = {"mean": [0.1, 0.5], "low": [0.0, 0.4], "high": [0.2, 0.6]}
     about = {"preset": "point-maesn", "seed": seed, "env": "point", "meta_iteration": 7}
     idle = {"return": -20.0, "success": 0.0}
-    sizes = {"num_iterations": 1, "num_tasks": 3}
+    sizes = {"num_iterations": 1, "num_tasks": 3, "num_episodes": 4, "tasks": None}
     return about | sizes | {"return": column, "success": share, "do_nothing": idle} | changes
 
 
