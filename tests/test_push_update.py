@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import explorax_envs
+from compilations import compilations
 from explorax.config import MetaConfig, PPOConfig
 from explorax.meta_update import build
 from explorax.parallel import replicate, task_mesh
@@ -25,17 +26,12 @@ def test_push_is_one_program_that_moves_nothing_to_the_host():
     state = replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
     first, size = state, replicate(np.int32(2), mesh)
     chunk = compile_chunk(learner, 2)
-    compiled: list[str] = []
-    listen = lambda event, duration, **_: compiled.append(event)  # noqa: E731
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
+    with compilations() as compiled:
         state, _ = chunk(state, size)
         with jax.transfer_guard("disallow"):
             state, metrics = chunk(state, size)
         jax.block_until_ready(metrics)
-    finally:
-        jax.monitoring.clear_event_listeners()
-    assert compiled.count("/jax/core/compile/backend_compile_duration") == 1
+    assert len(compiled) == 1
     assert first.params.latent.mean.is_deleted()
     assert int(state.iteration) == 4
     np.testing.assert_array_equal(metrics["finite"], 1.0)

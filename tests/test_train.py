@@ -11,6 +11,7 @@ import pytest
 
 import explorax.train
 import explorax_envs
+from compilations import compilations
 from explorax.config import MetaConfig, PPOConfig
 from explorax.meta_update import MetaLearner, MetaState, build
 from explorax.parallel import replicate, task_mesh
@@ -96,7 +97,6 @@ class Log:
 
 def test_three_calls_compile_once(learner):
     """Chunks of different lengths included."""
-    compiled: list[str] = []
     traced: list[int] = []
 
     def update(state):
@@ -105,15 +105,11 @@ def test_three_calls_compile_once(learner):
 
     state, sizes = first_state(learner), [length(n) for n in (CHUNK, CHUNK - 1, CHUNK)]
     chunk = compile_chunk(learner._replace(update=update), CHUNK)
-    listen = lambda event, duration, **_: compiled.append(event)  # noqa: E731
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
+    with compilations() as compiled:
         for size in sizes:
             state, metrics = chunk(state, size)
         jax.block_until_ready(metrics)
-    finally:
-        jax.monitoring.clear_event_listeners()
-    assert compiled.count("/jax/core/compile/backend_compile_duration") == 1
+    assert len(compiled) == 1
     assert len(traced) == 1
 
 

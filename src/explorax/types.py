@@ -56,11 +56,11 @@ class Env(Protocol):
     @property
     def action_size(self) -> int: ...
 
-    def reset(self, rng: PRNGKeyArray, task: Task) -> Any:
+    def reset(self, rng: PRNGKeyArray, task: Task) -> EnvState:
         """First state of an episode of ``task``."""
         ...
 
-    def step(self, state: Any, action: Float[Array, "A"]) -> Any:
+    def step(self, state: Any, action: Float[Array, "A"]) -> EnvState:
         """State after one control step; ``action`` is clipped to [-1, 1] by the environment."""
         ...
 
@@ -72,7 +72,7 @@ class Env(Protocol):
         """The least that has to be carried to the next step (a scan carries nothing else)."""
         ...
 
-    def unpack(self, carry: PyTree, task: Task) -> Any:
+    def unpack(self, carry: PyTree, task: Task) -> EnvState:
         """A state from which ``step`` continues exactly as from the one that was packed."""
         ...
 

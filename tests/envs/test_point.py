@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from brax import envs as brax_envs
-from brax.training.agents.ppo import train as ppo
+from brax_ppo import train_briefly
 
 import explorax_envs
 from explorax_envs.point import Point, PointTask
@@ -60,18 +60,7 @@ def test_sizes_and_brax():
 
 
 def test_brax_ppo_trains_on_it_unmodified():
-    _, _, metrics = ppo.train(
-        environment=Point(),
-        num_timesteps=2**12,
-        episode_length=20,
-        num_envs=32,
-        unroll_length=16,
-        batch_size=16,
-        num_minibatches=2,
-        num_updates_per_batch=1,
-        num_evals=1,
-        num_eval_envs=16,
-    )
+    metrics = train_briefly(Point())
     assert np.isfinite(metrics["eval/episode_reward"])
 
 

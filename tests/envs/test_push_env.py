@@ -1,13 +1,11 @@
 """What Push observes, rewards, carries and accepts."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from brax import envs as brax_envs
-from brax.training.agents.ppo import train as ppo
+from brax_ppo import train_briefly
 from episodes import NUM_COMPARED
 
 import explorax_envs
@@ -148,19 +146,6 @@ def test_brax_knows_the_environment():
 
 @pytest.mark.slow
 def test_brax_ppo_trains_on_it_unmodified(env):
-    train = functools.partial(
-        ppo.train,
-        num_timesteps=2**12,
-        episode_length=env.horizon,
-        num_envs=32,
-        unroll_length=16,
-        batch_size=16,
-        num_minibatches=2,
-        num_updates_per_batch=1,
-        num_evals=1,
-        num_eval_envs=16,
-        seed=0,
-    )
-    _, _, metrics = train(environment=env)
+    metrics = train_briefly(env)
     assert -700 < float(metrics["eval/episode_reward"]) < 0
     assert float(metrics["eval/avg_episode_length"]) == env.horizon
