@@ -7,14 +7,14 @@ import pytest
 from episodes import NUM_COMPARED, Episodes, pushing_actions, roll
 
 from explorax_envs.push import Push
-from explorax_envs.push.scene import scene_xml
+from explorax_envs.push.scene import grow_boxes_by_margin, scene_xml
 
 MILLIMETRE = 1e-3
 
 
-def in_mujoco(episodes: Episodes, block_shape: str) -> np.ndarray:
+def in_mujoco(episodes: Episodes, xml: str) -> np.ndarray:
     """Final joint positions (64, 13) of the same episodes in MuJoCo's C engine."""
-    model = mujoco.MjModel.from_xml_string(scene_xml(block_shape))
+    model = mujoco.MjModel.from_xml_string(xml)
     assert model.opt.iterations == 100
     data = mujoco.MjData(model)
     ends = []
@@ -34,7 +34,7 @@ def errors(episodes: Episodes, block_shape: str) -> np.ndarray:
     """Largest error over the joints (m, rad) of each compared episode at its end."""
     end = episodes.obs[:NUM_COMPARED, -1, :13].copy()
     end[:, 3::2] -= 0.2 * np.arange(1, 6)
-    return np.abs(end - in_mujoco(episodes, block_shape)).max(axis=-1)
+    return np.abs(end - in_mujoco(episodes, scene_xml(block_shape))).max(axis=-1)
 
 
 def test_the_compared_episodes_are_rich_in_contacts(exact_episodes):
@@ -57,12 +57,20 @@ def test_fast_discs_follow_mujoco(fast_episodes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("physics", "bound"), [("exact", 15.0), ("fast", 20.0)])
+@pytest.mark.parametrize(("physics", "bound"), [("exact", 4.0), ("fast", 10.0)])
 def test_boxes_follow_mujoco(physics, bound):
     env = Push("box", "dense", physics)
     tasks = env.sample_tasks(jax.random.key(1), NUM_COMPARED)
     error = errors(roll(env, tasks, pushing_actions(tasks, seed=1)), "box")
     assert np.median(error) <= bound * MILLIMETRE
+
+
+def test_boxes_grown_by_the_margin_move_as_with_it(exact_episodes):
+    margin = scene_xml("box")
+    grown = grow_boxes_by_margin(margin)
+    np.testing.assert_allclose(
+        in_mujoco(exact_episodes, grown), in_mujoco(exact_episodes, margin), atol=1e-9
+    )
 
 
 def test_contacts_are_frictionless_with_a_margin_of_two_millimetres():

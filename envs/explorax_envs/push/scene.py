@@ -14,6 +14,9 @@ BLOCK_GEOMS = {
 }
 """Geometry of a block by shape. Everything lies in one plane, where a sphere is a disc."""
 
+GROWN_HAND_SIZE, GROWN_BOX_SIZE = "0.022", "0.031 0.031 0.051"
+"""Sizes that contain the contact margin of 0.002, for colliders that ignore it."""
+
 SOLVER_ITERATIONS = {"fast": (1, 4), "exact": (3, 6)}
 """Newton iterations and line-search iterations of a physics step by kind of physics."""
 
@@ -28,9 +31,33 @@ def scene_xml(block_shape: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def grow_boxes_by_margin(xml: str) -> str:
+    """The scene with boxes whose margin is part of the shapes, with the same contacts.
+
+    MJX's colliders of boxes see nothing before two surfaces overlap, so that a margin is without
+    effect. A hand that is thicker by the whole margin touches a box where it would with the
+    margin; boxes touch each other as shells that are larger by half of it on every side.
+    """
+    root = ElementTree.fromstring(xml)
+    geom, hand, block = (
+        root.find(f"default/{path}")
+        for path in ("geom", "*[@class='hand']/geom", "*[@class='block']/geom")
+    )
+    assert geom is not None and hand is not None and block is not None
+    geom.attrib["margin"] = "0"
+    hand.attrib.update(size=GROWN_HAND_SIZE, contype="1", conaffinity="0")
+    block.attrib.update(contype="0", conaffinity="1")
+    for body in root.iterfind("worldbody/body[@childclass='block']"):
+        ElementTree.SubElement(body, "geom", size=GROWN_BOX_SIZE, contype="2", conaffinity="2")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def load_system(block_shape: str, physics: str) -> System:
     """The Brax system of the scene with the solver settings of ``physics``."""
-    model = mujoco.MjModel.from_xml_string(scene_xml(block_shape))
+    xml = scene_xml(block_shape)
+    if block_shape == "box":
+        xml = grow_boxes_by_margin(xml)
+    model = mujoco.MjModel.from_xml_string(xml)
     model.opt.iterations, model.opt.ls_iterations = SOLVER_ITERATIONS[physics]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Brax System", category=UserWarning)
