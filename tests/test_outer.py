@@ -29,7 +29,9 @@ TASK_INDEX = jnp.array([2, 0])
 def problem(config: MetaConfig, shift: float):
     """The mean loss of recorded episodes, at parameters ``shift`` away from the sampling ones."""
     env = Point()
-    policy = gaussian_mlp_policy(2, 2, config.latent_dim, config.hidden_sizes)
+    policy = gaussian_mlp_policy(
+        2, 2, config.latent_dim, config.hidden_sizes, config.init_action_std
+    )
     state = meta_update.init_state(env, policy, config, jax.random.key(3))
     keys = jax.random.split(jax.random.key(4), 2)
     batch = jax.jit(
@@ -115,3 +117,18 @@ def test_the_clip_holds_back_what_went_too_far():
     )
     assert clipped.clip_fraction > 0.1
     assert clipped.loss > free.loss
+
+
+@pytest.mark.parametrize(("std", "weight"), [(0.5, 0.1), (2.9, 0.1), (3.1, 0.0)])
+def test_the_entropy_bonus_ends_at_its_largest_deviation(std, weight):
+    """One unit of a log-deviation is worth the coefficient below the limit and nothing above."""
+    config = dataclasses.replace(BASE, init_action_std=std)
+    policy, meta, batch = problem(config, shift=0.0)
+
+    def log_std_gradient(entropy_coef):
+        ppo = PPOConfig(entropy_coef=entropy_coef, entropy_max_std=3.0)
+        loss = mean_task_loss(policy, dataclasses.replace(config, ppo=ppo), TASK_INDEX, batch)
+        return jax.grad(lambda m: loss(m).loss)(meta).policy["params"]["log_std"]
+
+    bonus = log_std_gradient(0.0) - log_std_gradient(0.1)
+    np.testing.assert_allclose(bonus, weight, atol=1e-6)

@@ -33,12 +33,16 @@ class PPOConfig:
     entropy_coef: float = 0.02
     """Weight of the action entropy; at 0 a seed can settle before every block was ever pushed."""
 
+    entropy_max_std: float = 3.0
+    """The entropy counts deviations up to this; beyond, nearly all actions are clipped anyway."""
+
     def __post_init__(self):
         require_finite(self, "ppo.")
         require(self.learning_rate > 0, "ppo.learning_rate", "must be positive")
         require(self.num_epochs >= 1, "ppo.num_epochs", "must be at least 1")
         require(0 < self.clip_epsilon < 1, "ppo.clip_epsilon", "must be in (0, 1)")
         require(self.entropy_coef >= 0, "ppo.entropy_coef", "must not be negative")
+        require(self.entropy_max_std > 0, "ppo.entropy_max_std", "must be positive")
 
 
 @dataclass(frozen=True)

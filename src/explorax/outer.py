@@ -1,5 +1,6 @@
 """The outer step: the surrogate after adaptation and the two optimisers that improve it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -92,7 +93,8 @@ def task_loss(
     kl_latent = distributions.kl(pre_latent, distributions.standard_normal_like(pre_latent))
     loss = -jnp.mean(surrogate) + config.kl_coef * kl_latent
     if config.optimizer == "ppo" and config.ppo.entropy_coef > 0:
-        loss -= config.ppo.entropy_coef * jnp.mean(jnp.sum(dist.log_std, axis=-1))
+        counted = jnp.minimum(dist.log_std, math.log(config.ppo.entropy_max_std))
+        loss -= config.ppo.entropy_coef * jnp.mean(jnp.sum(counted, axis=-1))
     kl_policy = jnp.mean(distributions.kl(old_dist, dist))
     return TaskLoss(loss, kl_policy, kl_latent, clip_fraction)
 

@@ -62,6 +62,7 @@ def refused(tmp_path, monkeypatch, capfd, snapshot):
         ("--meta.trpo.max-kl=-1", ["meta.trpo.max_kl: "]),
         ("--meta.ppo.learning-rate inf", ["meta.ppo.learning_rate: "]),
         ("--meta.ppo.entropy-coef=-0.1", ["meta.ppo.entropy_coef: "]),
+        ("--meta.ppo.entropy-max-std 0", ["meta.ppo.entropy_max_std: "]),
         ("--meta.inner-lr-mean nan", ["meta.inner_lr_mean: "]),
         ("--train.num-iterations 0", ["train.num_iterations: "]),
         ("--train.chunk-size 0", ["train.chunk_size: "]),
