@@ -203,7 +203,9 @@ def test_step_size_is_halved_from_the_second_iteration_on():
 @pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
 def test_maesn_learns_the_point_robot(optimizer):
     """Sparse meta-test: from near doing nothing (-20) to most goals after a few inner steps."""
-    config = maesn(optimizer=optimizer, num_episodes=20, hidden_sizes=(32, 32))
+    config = maesn(
+        optimizer=optimizer, num_episodes=20, hidden_sizes=(32, 32), latent_dim=4, kl_coef=0.5
+    )
     learner, state = learner_and_state(config)
     run = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=150))
     state, metrics = run(state)
