@@ -20,10 +20,12 @@ from explorax.adapt import (
     unroll,
 )
 from explorax.config import MetaConfig
+from explorax.estimators import SURROGATES
 from explorax.nets import gaussian_mlp_policy
 from explorax.rollout import TaskParams, rollout
 from explorax.types import Gaussian
 from explorax_envs.point import Point
+from trees import assert_close
 
 ENV = Point()
 CONFIG = MetaConfig(num_episodes=6, hidden_sizes=(8,), latent_dim=2)
@@ -81,7 +83,8 @@ def test_inner_step_moves_what_it_is_told_to_by_alpha_times_the_gradient():
         "both": TaskParams(latent, theta),
     }
     for adapt, want in expected.items():
-        got = inner_step(POLICY, adapt, params, STEP_SIZES, batch)
+        config = dataclasses.replace(CONFIG, adapt=adapt)
+        got = inner_step(POLICY, config, params, STEP_SIZES, batch)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, want)
 
 
@@ -101,7 +104,7 @@ def test_equal_returns_leave_everything_where_it_is():
     params, batch = sampled(env=Point(reward="sparse"))
     trajectory = batch.trajectory._replace(reward=jnp.full((6, 20), -4.4))
     batch = make_batch(trajectory, 0.99, 1.0)
-    moved = inner_step(POLICY, "latents", params, STEP_SIZES, batch)
+    moved = inner_step(POLICY, CONFIG, params, STEP_SIZES, batch)
     jax.tree.map(np.testing.assert_array_equal, moved, params)
 
 
@@ -164,3 +167,31 @@ def test_per_task_gives_theta_the_axis_that_task_axes_promises():
         leaf = jax.tree.leaves(per_task(adapt, params, 5).policy)[0]
         original = jax.tree.leaves(params.policy)[0]
         assert leaf.shape == (original.shape if shared else (5, *original.shape))
+
+
+@pytest.mark.parametrize("estimator", SURROGATES)
+def test_every_surrogate_takes_the_same_inner_step(estimator):
+    """They differ in what the meta-gradient sees of it."""
+    params, batch = sampled()
+    steps = [
+        inner_step(
+            POLICY,
+            dataclasses.replace(CONFIG, adapt="both", estimator=e),
+            params,
+            STEP_SIZES,
+            batch,
+        )
+        for e in ("loglik", estimator)
+    ]
+    assert_close(*steps, rtol=1e-4, atol=1e-6)
+
+
+def test_first_order_takes_the_step_for_a_constant():
+    params, batch = sampled()
+    config = dataclasses.replace(CONFIG, adapt="both", estimator="first_order")
+
+    def moved(params):
+        stepped = inner_step(POLICY, config, params, STEP_SIZES, batch)
+        return sum(jnp.sum(x) for x in jax.tree.leaves(stepped))
+
+    jax.tree.map(lambda g: np.testing.assert_array_equal(g, 1.0), jax.grad(moved)(params))

@@ -30,6 +30,11 @@ METHODS = {
     "latent-space": latent_space(**SMALL),
     "maml": maml(**SMALL),
     "both": maesn(**SMALL, adapt="both", num_inner_steps=2),
+    "promp": maml(**SMALL, optimizer="promp", estimator="lvc"),
+    "maesn-promp": maesn(**SMALL, optimizer="promp", estimator="lvc"),
+    "dice": maml(**SMALL, optimizer="trpo", estimator="dice"),
+    "emaml": maesn(**SMALL, adapt="both", num_inner_steps=2, estimator="emaml"),
+    "first-order": maml(**SMALL, estimator="first_order"),
 }
 ENV = Point()
 
@@ -71,7 +76,7 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
     assert not np.array_equal(runs[0].params.latent.mean, runs[2].params.latent.mean)
 
 
-@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "maml"])
+@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "promp", "emaml"])
 def test_one_device_equals_two(name):
     states = []
     for max_devices in (1, 2):

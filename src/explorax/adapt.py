@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from explorax import distributions, returns
 from explorax.config import Adapt, MetaConfig
+from explorax.estimators import SURROGATES, Surrogate, loglik
 from explorax.nets import Policy
 from explorax.rollout import TaskParams, rollout
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
@@ -27,6 +28,7 @@ class Batch(NamedTuple):
     trajectory: Trajectory  # leading axis K
     advantage: Float[Array, "K T"]  # GAE, standardised over the task's K*T steps
     episode_advantage: Float[Array, " K"]  # GAE at t = 0, standardised over the K episodes
+    inverse_std: Float[Array, ""]  # by which advantage was scaled; 0 where all returns are equal
 
 
 def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Batch:
@@ -39,25 +41,32 @@ def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Ba
         trajectory,
         advantage=returns.standardize(advantage, floor),
         episode_advantage=returns.standardize(advantage[:, 0], floor),
+        inverse_std=returns.inverse_std(advantage, floor),
     )
 
 
-def latent_objective(latent: Gaussian, batch: Batch) -> Float[Array, ""]:
+def latent_objective(
+    latent: Gaussian, batch: Batch, surrogate: Surrogate = loglik
+) -> Float[Array, ""]:
     """J = mean_k log N(z_k; mu, sigma) A_k with z_k held constant (MAESN, eq. 4).
 
     The stop-gradient is the point: were z_k = mu + sigma eps_k differentiated too,
     (z_k - mu) / sigma would be eps_k itself and dJ/dmu identically 0.
     """
     z = jax.lax.stop_gradient(batch.trajectory.latent)
-    return jnp.mean(distributions.log_prob(latent, z) * batch.episode_advantage)
+    log_prob = distributions.log_prob(latent, z)
+    return jnp.mean(surrogate(log_prob[:, None], batch.episode_advantage[:, None]))
 
 
-def policy_objective(policy: Policy, params: PyTree, batch: Batch) -> Float[Array, ""]:
-    """J = mean_{k,t} log pi_theta(a_kt | s_kt, z_k) A_kt (MAML-RL's `loglik` surrogate)."""
+def policy_objective(
+    policy: Policy, params: PyTree, batch: Batch, surrogate: Surrogate = loglik
+) -> Float[Array, ""]:
+    """J = mean_{k,t} log pi_theta(a_kt | s_kt, z_k) A_kt, or another surrogate of it."""
     trajectory = batch.trajectory
     z = jax.lax.stop_gradient(trajectory.latent)
     dist = policy.apply(params, trajectory.obs, along_time(z, trajectory.obs))
-    return jnp.mean(distributions.log_prob(dist, trajectory.action) * batch.advantage)
+    log_prob = distributions.log_prob(dist, trajectory.action)
+    return jnp.mean(surrogate(log_prob, batch.advantage))
 
 
 def along_time(
@@ -68,13 +77,13 @@ def along_time(
 
 
 def inner_step(
-    policy: Policy, adapt: Adapt, params: TaskParams, step_sizes: StepSizes, batch: Batch
+    policy: Policy, config: MetaConfig, params: TaskParams, step_sizes: StepSizes, batch: Batch
 ) -> TaskParams:
     """One gradient ascent step on J: x' = x + alpha * dJ/dx (MAESN, eqs. 2 and 3).
 
     Args:
       policy: pi_theta(a | s, z).
-      adapt: which leaves of ``params`` move.
+      config: which leaves of ``params`` move, and the surrogate.
       params: the task's parameters before the step.
       step_sizes: alpha.
       batch: episodes that were sampled with ``params``.
@@ -82,15 +91,22 @@ def inner_step(
     Returns:
       The task's parameters after the step.
     """
-    if adapt in ("latents", "both"):
-        gradient = jax.grad(latent_objective)(params.latent, batch)
-        latent = jax.tree.map(lambda x, a, g: x + a * g, params.latent, step_sizes.latent, gradient)
-        adapted = params._replace(latent=latent)
-    else:
-        adapted = params
-    if adapt in ("params", "both"):
-        gradient = jax.grad(lambda theta: policy_objective(policy, theta, batch))(params.policy)
-        theta = jax.tree.map(lambda x, g: x + step_sizes.policy * g, params.policy, gradient)
+    surrogate = SURROGATES[config.estimator]
+    constant = jax.lax.stop_gradient if config.estimator == "first_order" else lambda tree: tree
+    adapted = params
+    if config.adapt in ("latents", "both"):
+        gradient = jax.grad(latent_objective)(params.latent, batch, surrogate)
+        latent = jax.tree.map(
+            lambda x, a, g: x + a * g, params.latent, step_sizes.latent, constant(gradient)
+        )
+        adapted = adapted._replace(latent=latent)
+    if config.adapt in ("params", "both"):
+        gradient = jax.grad(lambda theta: policy_objective(policy, theta, batch, surrogate))(
+            params.policy
+        )
+        theta = jax.tree.map(
+            lambda x, g: x + step_sizes.policy * g, params.policy, constant(gradient)
+        )
         adapted = adapted._replace(policy=theta)
     return adapted
 
@@ -144,7 +160,7 @@ def unroll(
     def adapt_one(params: TaskParams, scale: Array, trajectory: Trajectory):
         batch = make_batch(trajectory, config.discount, config.gae_lambda)
         scaled = jax.tree.map(lambda a: a * scale, step_sizes)
-        return inner_step(policy, config.adapt, params, scaled, batch), emit(batch)
+        return inner_step(policy, config, params, scaled, batch), emit(batch)
 
     adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=(axes, 0))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Adapt = Literal["latents", "params", "both"]
+Estimator = Literal["loglik", "lvc", "dice", "emaml", "first_order"]
 
 
 def require(condition: bool, field_name: str, expectation: str) -> None:
@@ -46,6 +47,21 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class ProMPConfig:
+    """What ProMP (Rothfuss 2018) adds to ppo: a KL penalty on the pre-update policies."""
+
+    init_kl_coef: float = 5e-4
+    """Weight of the penalty at the start; it adapts after every meta-iteration."""
+    target_kl: float = 0.01
+    """KL (nats) aimed at: the weight is halved below 2/3 of it, doubled above 3/2 of it."""
+
+    def __post_init__(self):
+        require_finite(self, "promp.")
+        require(self.init_kl_coef > 0, "promp.init_kl_coef", "must be positive")
+        require(self.target_kl > 0, "promp.target_kl", "must be positive")
+
+
+@dataclass(frozen=True)
 class TRPOConfig:
     """Outer step by a trust region (Schulman 2015): the MAESN paper's optimiser."""
 
@@ -80,6 +96,8 @@ class MetaConfig:
     """What the inner step moves: the task's latent distribution, theta, or both."""
     num_inner_steps: int = 1
     """Inner steps per meta-update (0: the outer step sees unadapted tasks)."""
+    estimator: Estimator = "loglik"
+    """Surrogate of the inner step: what of its derivative the meta-gradient sees."""
     latent_dim: int = 2
     """Size L of the latent z (0: a policy without a latent)."""
     num_train_tasks: int = 100
@@ -108,10 +126,12 @@ class MetaConfig:
     """Units of the policy's ReLU layers."""
     init_action_std: float = 1.0
     """Initial action deviation, in units of the action range [-1, 1]."""
-    optimizer: Literal["ppo", "trpo"] = "ppo"
-    """The outer optimiser."""
+    optimizer: Literal["ppo", "promp", "trpo"] = "ppo"
+    """The outer optimiser; promp is ppo with a KL penalty on the pre-update policies."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    """Settings of the outer optimiser ppo."""
+    """Settings of the outer optimisers ppo and promp."""
+    promp: ProMPConfig = field(default_factory=ProMPConfig)
+    """Further settings of the outer optimiser promp."""
     trpo: TRPOConfig = field(default_factory=TRPOConfig)
     """Settings of the outer optimiser trpo."""
 

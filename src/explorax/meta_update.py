@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
@@ -16,13 +15,8 @@ from explorax import distributions
 from explorax.adapt import Batch, StepSizes, unroll
 from explorax.config import MetaConfig
 from explorax.nets import Policy, gaussian_mlp_policy
-from explorax.outer import (
-    MetaParams,
-    mean_task_loss,
-    ppo_optimizer,
-    ppo_outer_step,
-    trpo_outer_step,
-)
+from explorax.optimizers import OuterState, init_outer, outer_step
+from explorax.outer import MetaParams
 from explorax.parallel import mean_over_devices, over_tasks
 from explorax.rollout import TaskParams, returns_and_success
 from explorax.types import Env, Gaussian, Metrics, PyTree, Task
@@ -32,7 +26,7 @@ class MetaState(NamedTuple):
     """All that a run carries from one meta-update to the next."""
 
     params: MetaParams
-    opt_state: optax.OptState  # () for trpo
+    outer: OuterState  # the outer optimiser's
     tasks: Task  # the training tasks, leading axis N
     key: PRNGKeyArray  # never changes: streams come from (key, iteration)
     iteration: Int[Array, ""]  # meta-updates done
@@ -98,9 +92,10 @@ def init_state(env: Env, policy: Policy, config: MetaConfig, key: PRNGKeyArray) 
         log_std=jnp.zeros(shape),
     )
     params = MetaParams(policy.init(streams.policy), latent, initial_step_sizes(config))
-    opt_state = ppo_optimizer(config).init(params) if config.optimizer == "ppo" else ()
     tasks = env.sample_tasks(streams.tasks, config.num_train_tasks)
-    return MetaState(params, opt_state, tasks, streams.updates, jnp.zeros((), jnp.int32))
+    return MetaState(
+        params, init_outer(config, params), tasks, streams.updates, jnp.zeros((), jnp.int32)
+    )
 
 
 def initial_step_sizes(config: MetaConfig) -> StepSizes:
@@ -142,24 +137,6 @@ def sample_stages(
     )
 
 
-def outer_step(
-    policy: Policy,
-    config: MetaConfig,
-    meta: MetaParams,
-    opt_state: PyTree,
-    task_index: Int[Array, " N"],
-    batch: Batch,
-) -> tuple[MetaParams, PyTree, Metrics]:
-    """Improves ``meta`` on the sampled stages with the configured optimiser."""
-    mean_loss = mean_task_loss(policy, config, task_index, batch)
-    if config.optimizer == "ppo":
-        return ppo_outer_step(mean_loss, meta, opt_state, config, mean_over_devices)
-    stride = config.trpo.curvature_stride
-    curvature_loss = mean_task_loss(policy, config, task_index, batch, stride)
-    meta, metrics = trpo_outer_step(mean_loss, curvature_loss, meta, config, mean_over_devices)
-    return meta, opt_state, metrics
-
-
 def meta_update(
     env: Env, policy: Policy, config: MetaConfig, mesh: Mesh, state: MetaState
 ) -> tuple[MetaState, Metrics]:
@@ -171,26 +148,24 @@ def meta_update(
     )
     keys = jax.random.split(streams.rollouts, config.meta_batch_size)
 
-    def local(meta, opt_state, tasks, task_index, keys):
+    def local(meta, outer, tasks, task_index, keys):
         # float32 throughout: an accelerator's faster products would spoil physics and baseline
         with jax.default_matmul_precision("highest"):
-            return sample_and_step(meta, opt_state, tasks, task_index, keys)
+            return sample_and_step(meta, outer, tasks, task_index, keys)
 
-    def sample_and_step(meta, opt_state, tasks, task_index, keys):
+    def sample_and_step(meta, outer, tasks, task_index, keys):
         batch = sample_stages(env, policy, config, meta, task_index, tasks, keys)
         sampled = mean_over_devices(sampling_metrics(batch))
-        meta, opt_state, outer = outer_step(policy, config, meta, opt_state, task_index, batch)
-        return meta, opt_state, sampled | outer
+        meta, outer, improved = outer_step(policy, config, meta, outer, task_index, batch)
+        return meta, outer, sampled | improved
 
     sharded = over_tasks(local, mesh, (False, False, False, True, True), out_tasks=False)
-    params, opt_state, metrics = sharded(
-        state.params, state.opt_state, state.tasks, task_index, keys
-    )
+    params, outer, metrics = sharded(state.params, state.outer, state.tasks, task_index, keys)
     metrics |= parameter_metrics(config, params)
-    learned_and_sampled = (params, opt_state, metrics["return_pre"], metrics["return_post"])
+    learned_and_sampled = (params, outer, metrics["return_pre"], metrics["return_post"])
     metrics["finite"] = all_finite(learned_and_sampled).astype(jnp.float32)
     iteration = state.iteration + 1
-    return MetaState(params, opt_state, state.tasks, state.key, iteration), metrics
+    return MetaState(params, outer, state.tasks, state.key, iteration), metrics
 
 
 def sampling_metrics(batch: Batch) -> Metrics:

@@ -1,21 +1,19 @@
-"""The outer step: the surrogate after adaptation and the two optimisers that improve it."""
+"""The outer loss: the surrogate after adaptation, differentiable in all that is learned."""
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
-from explorax import distributions
+from explorax import distributions, returns
 from explorax.adapt import Batch, StepSizes, along_time, inner_step
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.rollout import TaskParams
-from explorax.trust_region import trust_region_step
-from explorax.types import Gaussian, Metrics, PyTree
+from explorax.types import Gaussian, PyTree
 
 
 class MetaParams(NamedTuple):
@@ -30,7 +28,8 @@ class TaskLoss(NamedTuple):
     """The terms of one task's outer loss."""
 
     loss: Float[Array, ""]  # to minimise
-    kl_policy: Float[Array, ""]  # mean action KL(sampling || new), nats
+    kl_policy: Float[Array, ""]  # mean action KL(sampling || new) after adaptation, nats
+    kl_pre: Float[Array, ""]  # the same before adaptation, mean over stages; 0 unless promp
     kl_latent: Float[Array, ""]  # KL(N(mu_i, sigma_i) || N(0, I)), nats
     clip_fraction: Float[Array, ""]  # share of steps whose ratio the clip holds back
 
@@ -40,14 +39,63 @@ def frozen_step_sizes(config: MetaConfig, step_sizes: StepSizes) -> StepSizes:
     return step_sizes if config.learn_inner_lr else jax.lax.stop_gradient(step_sizes)
 
 
-def adapt_again(policy: Policy, config: MetaConfig, meta: MetaParams, i: Array, batch: Batch):
-    """The inner loop on recorded episodes, as a differentiable function of ``meta``."""
-    params = TaskParams(jax.tree.map(lambda x: x[i], meta.latent), meta.policy)
+def adapt_again(
+    policy: Policy, config: MetaConfig, meta: MetaParams, i: Array, batch: Batch
+) -> list[TaskParams]:
+    """The inner loop on recorded episodes, as a differentiable function of ``meta``.
+
+    Returns:
+      The parameters of every stage: the task's own, then those after each inner step.
+    """
+    stages = [TaskParams(jax.tree.map(lambda x: x[i], meta.latent), meta.policy)]
     step_sizes = frozen_step_sizes(config, meta.step_sizes)
-    for stage in range(config.num_inner_steps):
-        stage_batch = jax.tree.map(lambda x: x[stage], batch)  # noqa: B023
-        params = inner_step(policy, config.adapt, params, step_sizes, stage_batch)
-    return params
+    for batch_s in at_stages(batch)[:-1]:
+        stages.append(inner_step(policy, config, stages[-1], step_sizes, batch_s))
+    return stages
+
+
+def at_stages(batch: Batch) -> list[Batch]:
+    """One task's batch with a leading axis S, stage by stage."""
+    num_stages = batch.episode_advantage.shape[0]
+    return [jax.tree.map(lambda x, s=s: x[s], batch) for s in range(num_stages)]
+
+
+def act_again(
+    policy: Policy, theta: PyTree, latent: Float[Array, "K L"], batch: Batch, stride: int = 1
+) -> tuple[Gaussian, Float[Array, "K T"]]:
+    """Action distributions and log-ratios of recorded episodes under ``theta`` and ``latent``.
+
+    Args:
+      policy: pi_theta(a | s, z).
+      theta: its parameters.
+      latent: z of each episode.
+      batch: one stage.
+      stride: use every n-th control step only.
+    """
+    trajectory = batch.trajectory
+    obs, action, log_prob = (
+        x[:, ::stride] for x in (trajectory.obs, trajectory.action, trajectory.log_prob)
+    )
+    dist = policy.apply(theta, obs, along_time(latent, obs))
+    return dist, distributions.log_prob(dist, action) - log_prob
+
+
+def latent_again(params: TaskParams, batch: Batch) -> Float[Array, "K L"]:
+    """z = mu + eps * sigma from the recorded eps: a gradient reaches mu and sigma through it."""
+    return distributions.sample(params.latent, batch.trajectory.latent_noise)
+
+
+def improvement(
+    config: MetaConfig, log_ratio: Float[Array, "*shape"], advantage: Float[Array, "*#shape"]
+) -> tuple[Float[Array, "*shape"], Float[Array, ""]]:
+    """ratio * advantage, clipped unless for trpo (Schulman 2017, eq. 7); the share held back."""
+    ratio = jnp.exp(log_ratio)
+    surrogate = ratio * advantage
+    if config.optimizer == "trpo":
+        return surrogate, jnp.zeros(())
+    epsilon = config.ppo.clip_epsilon
+    clipped = jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon) * advantage
+    return jnp.minimum(surrogate, clipped), jnp.mean(clipped < surrogate)
 
 
 def task_loss(
@@ -56,13 +104,13 @@ def task_loss(
     meta: MetaParams,
     task_index: Int[Array, ""],
     batch: Batch,
+    credit: Float[Array, ""],
     stride: int = 1,
 ) -> TaskLoss:
     """One task's outer loss (MAESN, eq. 5, negated).
 
-    The surrogate is mean_{k,t} ratio * advantage on the post-update episodes, with
-    z' = mu' + eps * sigma' recomputed from the recorded eps, so that its gradient reaches mu,
-    sigma and alpha through z' (pathwise) and theta directly.
+    The surrogate is mean_{k,t} ratio * advantage on the post-update episodes; its gradient reaches
+    mu, sigma and alpha through z' = mu' + eps * sigma' (pathwise) and theta directly.
 
     Args:
       policy: pi_theta(a | s, z).
@@ -70,33 +118,75 @@ def task_loss(
       meta: where to evaluate.
       task_index: row of ``meta.latent``.
       batch: the task's stages, leading axis S = num_inner_steps + 1; the last is post-update.
+      credit: from ``sampling_credit``; for emaml only.
       stride: use every n-th control step only.
     """
-    params = adapt_again(policy, config, meta, task_index, batch)
-    post = jax.tree.map(lambda x: x[-1], batch)
-    trajectory = post.trajectory
-    z = distributions.sample(params.latent, trajectory.latent_noise)
-    every = lambda x: x[:, ::stride]  # noqa: E731
-    obs, old_dist = every(trajectory.obs), jax.tree.map(every, trajectory.action_dist)
-    dist = policy.apply(params.policy, obs, along_time(z, obs))
-    log_prob = distributions.log_prob(dist, every(trajectory.action))
-    ratio = jnp.exp(log_prob - every(trajectory.log_prob))
-    advantage = every(post.advantage)
-    surrogate = ratio * advantage
-    clip_fraction = jnp.zeros(())
-    if config.optimizer == "ppo":
-        epsilon = config.ppo.clip_epsilon
-        clipped = jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon) * advantage
-        clip_fraction = jnp.mean(clipped < surrogate)
-        surrogate = jnp.minimum(surrogate, clipped)
+    stages = adapt_again(policy, config, meta, task_index, batch)
+    *pre, (params, post) = zip(stages, at_stages(batch), strict=True)
+    dist, log_ratio = act_again(policy, params.policy, latent_again(params, post), post, stride)
+    surrogate, clip_fraction = improvement(config, log_ratio, post.advantage[:, ::stride])
     pre_latent = jax.tree.map(lambda x: x[task_index], meta.latent)
     kl_latent = distributions.kl(pre_latent, distributions.standard_normal_like(pre_latent))
     loss = -jnp.mean(surrogate) + config.kl_coef * kl_latent
-    if config.optimizer == "ppo" and config.ppo.entropy_coef > 0:
+    if config.optimizer != "trpo" and config.ppo.entropy_coef > 0:
         counted = jnp.minimum(dist.log_std, math.log(config.ppo.entropy_max_std))
         loss -= config.ppo.entropy_coef * jnp.mean(jnp.sum(counted, axis=-1))
-    kl_policy = jnp.mean(distributions.kl(old_dist, dist))
-    return TaskLoss(loss, kl_policy, kl_latent, clip_fraction)
+    if config.estimator == "emaml":
+        loss -= sum(sampling_surrogate(policy, config, p, b, credit) for p, b in pre)
+    kl_pre = jnp.zeros(())
+    if config.optimizer == "promp" and pre:
+        dists = [act_again(policy, p.policy, latent_again(p, b), b)[0] for p, b in pre]
+        kls = [kl_to_sampling(d, b) for d, (_, b) in zip(dists, pre, strict=True)]
+        kl_pre = jnp.mean(jnp.stack(kls))
+    kl_policy = kl_to_sampling(dist, post, stride)
+    return TaskLoss(loss, kl_policy, kl_pre, kl_latent, clip_fraction)
+
+
+def kl_to_sampling(dist: Gaussian, batch: Batch, stride: int = 1) -> Float[Array, ""]:
+    """Mean action KL(sampling || new) in nats; ``dist`` has leading axes (K, T / stride)."""
+    old = jax.tree.map(lambda x: x[:, ::stride], batch.trajectory.action_dist)
+    return jnp.mean(distributions.kl(old, dist))
+
+
+def sampling_credit(
+    config: MetaConfig, batch: Batch, reduce: Callable[[PyTree], PyTree]
+) -> Float[Array, " N"]:
+    """What a task's pre-update episodes were worth (E-MAML, Stadie 2018, eq. 6).
+
+    J(theta') averaged over the pre-update episodes has a gradient of two terms: the derivative of
+    theta', and J(theta') sum_k sum_t d log pi(a_kt). The credit is this J(theta'), the discounted
+    post-update return, less that of the other tasks (a baseline), in units of the post-update
+    advantages.
+
+    Args:
+      config: the meta-learner.
+      batch: all stages of the (local) tasks, leading axes (S, N).
+      reduce: mean over devices of a pytree.
+    """
+    post = jax.tree.map(lambda x: x[-1], batch)
+    returns_to_go = returns.discounted_returns(post.trajectory.reward, config.discount)
+    task_return = jnp.mean(returns_to_go[..., 0], axis=-1)
+    num_tasks = config.meta_batch_size
+    leave_one_out = num_tasks / max(num_tasks - 1, 1)
+    return leave_one_out * (task_return - reduce(jnp.mean(task_return))) * post.inverse_std
+
+
+def sampling_surrogate(
+    policy: Policy, config: MetaConfig, params: TaskParams, batch: Batch, credit: Float[Array, ""]
+) -> Float[Array, ""]:
+    """The ratios of all that was drawn in one pre-update stage times its credit.
+
+    Summed over episodes, and over time in the post-update surrogate's unit of a mean over T.
+    """
+    trajectory, total = batch.trajectory, jnp.zeros(())
+    z = jax.lax.stop_gradient(trajectory.latent)
+    if config.adapt in ("latents", "both"):
+        log_ratio = distributions.log_prob(params.latent, z) - trajectory.latent_log_prob
+        total += jnp.sum(improvement(config, log_ratio, credit)[0])
+    if config.adapt in ("params", "both"):
+        _, log_ratio = act_again(policy, params.policy, z, batch)
+        total += jnp.sum(improvement(config, log_ratio, credit)[0])
+    return total / trajectory.reward.shape[-1]
 
 
 def mean_task_loss(
@@ -104,82 +194,15 @@ def mean_task_loss(
     config: MetaConfig,
     task_index: Int[Array, " N"],
     batch: Batch,
+    reduce: Callable[[PyTree], PyTree],
     stride: int = 1,
 ) -> Callable[[MetaParams], TaskLoss]:
     """MetaParams -> TaskLoss averaged over the (local) tasks; ``batch`` has axes (S, N)."""
+    credit = sampling_credit(config, batch, reduce)
 
     def mean_loss(meta: MetaParams) -> TaskLoss:
-        one_task = lambda i, b: task_loss(policy, config, meta, i, b, stride)  # noqa: E731
-        per_task = jax.vmap(one_task, in_axes=(0, 1))
-        return jax.tree.map(jnp.mean, per_task(task_index, batch))
+        one_task = lambda i, b, c: task_loss(policy, config, meta, i, b, c, stride)  # noqa: E731
+        per_task = jax.vmap(one_task, in_axes=(0, 1, 0))
+        return jax.tree.map(jnp.mean, per_task(task_index, batch, credit))
 
     return mean_loss
-
-
-def ppo_outer_step(
-    mean_loss: Callable[[MetaParams], TaskLoss],
-    meta: MetaParams,
-    opt_state: optax.OptState,
-    config: MetaConfig,
-    reduce: Callable[[PyTree], PyTree],
-) -> tuple[MetaParams, optax.OptState, Metrics]:
-    """A few full-batch Adam steps on the clipped surrogate (Schulman 2017, eq. 7).
-
-    Adam is dense: the latents of tasks that were not drawn move on by their momentum. The metrics
-    ``kl_policy`` and ``clip_fraction`` are those before the last epoch: a pass after it would cost
-    what a third of an epoch does.
-    """
-    optimizer = ppo_optimizer(config)
-
-    def epoch(carry, _):
-        meta, opt_state = carry
-
-        def loss(m: MetaParams):
-            terms = mean_loss(m)
-            return terms.loss, terms
-
-        gradient, terms = jax.grad(loss, has_aux=True)(meta)
-        gradient, terms = reduce((gradient, terms))
-        updates, opt_state = optimizer.update(gradient, opt_state, meta)
-        norm = optax.tree_utils.tree_norm(gradient)
-        meta = cast(MetaParams, optax.apply_updates(meta, updates))
-        return (meta, opt_state), (terms, norm)
-
-    (meta, opt_state), (terms, norm) = jax.lax.scan(
-        epoch, (meta, opt_state), length=config.ppo.num_epochs
-    )
-    last = jax.tree.map(lambda x: x[-1], terms)
-    metrics = {
-        "kl_policy": last.kl_policy,
-        "clip_fraction": last.clip_fraction,
-        "gradient_norm": norm[0],
-    }
-    return meta, opt_state, metrics
-
-
-def ppo_optimizer(config: MetaConfig) -> optax.GradientTransformation:
-    """Adam; its moments live in the train state."""
-    return optax.adam(config.ppo.learning_rate)
-
-
-def trpo_outer_step(
-    mean_loss: Callable[[MetaParams], TaskLoss],
-    curvature_loss: Callable[[MetaParams], TaskLoss],
-    meta: MetaParams,
-    config: MetaConfig,
-    reduce: Callable[[PyTree], PyTree],
-) -> tuple[MetaParams, Metrics]:
-    """One trust-region step on theta, the latents and alpha together."""
-
-    def loss_and_kl(m: MetaParams):
-        terms = mean_loss(m)
-        return terms.loss, terms.kl_policy
-
-    new_meta, info = trust_region_step(
-        loss_and_kl, lambda m: curvature_loss(m).kl_policy, meta, config.trpo, reduce
-    )
-    metrics = {
-        "kl_policy": info.kl,
-        "line_search_ok": info.accepted.astype(jnp.float32),
-    }
-    return new_meta, metrics

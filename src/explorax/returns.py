@@ -77,6 +77,10 @@ def standardize(x: Float[Array, "*shape"], floor: ArrayLike = 1e-8) -> Float[Arr
 
     The floor keeps rounding errors among equal returns from being blown up to size 1.
     """
-    centred = x - jnp.mean(x)
+    return (x - jnp.mean(x)) * inverse_std(x, floor)
+
+
+def inverse_std(x: Float[Array, "*shape"], floor: ArrayLike = 1e-8) -> Float[Array, ""]:
+    """1 / the deviation over all axes; 0 where that is below ``floor``."""
     std = jnp.std(x)
-    return jnp.where(std > floor, centred / jnp.maximum(std, floor), 0.0)
+    return jnp.where(std > floor, 1.0 / jnp.maximum(std, floor), 0.0)

@@ -32,6 +32,7 @@ class Episode(NamedTuple):
 
     latent: Float[Array, " L"]  # z, drawn once for the episode (MAESN, section 4.1)
     latent_noise: Float[Array, " L"]
+    latent_log_prob: Float[Array, ""]
     action_noise: Float[Array, "T A"]
     packed: PyTree  # the environment's first state, packed
     obs: Float[Array, " O"]  # its observation
@@ -44,7 +45,8 @@ def begin_episode(env: Env, latent: Gaussian, task: Task, key: PRNGKeyArray) -> 
     action_noise = jax.random.normal(streams.action, (env.horizon, env.action_size))
     state = env.reset(streams.reset, task)
     z = distributions.sample(latent, noise)
-    return Episode(z, noise, action_noise, env.pack(state), state.obs)
+    z_log_prob = distributions.log_prob(latent, z)
+    return Episode(z, noise, z_log_prob, action_noise, env.pack(state), state.obs)
 
 
 def rollout(
@@ -106,7 +108,12 @@ def rollout(
     time_first = jnp.moveaxis(episode.action_noise, 1, 0)
     _, per_step = jax.lax.scan(step, (episode.packed, episode.obs), time_first)
     per_step = jax.tree.map(lambda x: by_task(jnp.moveaxis(x, 0, 1)), per_step)
-    return Trajectory(*per_step, latent=task_latents, latent_noise=by_task(episode.latent_noise))
+    return Trajectory(
+        *per_step,
+        latent=task_latents,
+        latent_noise=by_task(episode.latent_noise),
+        latent_log_prob=by_task(episode.latent_log_prob),
+    )
 
 
 def returns_and_success(trajectory: Trajectory) -> tuple[Array, Array]:

@@ -95,3 +95,4 @@ class Trajectory(NamedTuple):
     success: Float[Array, "T"]  # 1.0 where the step reached the goal
     latent: Float[Array, "L"]  # z, drawn once for the episode
     latent_noise: Float[Array, "L"]  # z = mean + exp(log_std) * latent_noise
+    latent_log_prob: Float[Array, ""]  # of z under the distribution it was drawn from

@@ -1,0 +1,133 @@
+"""The outer optimisers: ppo, promp (ppo with a KL penalty before adaptation) and trpo."""
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from explorax.adapt import Batch
+from explorax.config import MetaConfig
+from explorax.nets import Policy
+from explorax.outer import MetaParams, TaskLoss, mean_task_loss
+from explorax.parallel import mean_over_devices
+from explorax.trust_region import trust_region_step
+from explorax.types import Metrics, PyTree
+
+
+class OuterState(NamedTuple):
+    """What an optimiser carries from one meta-update to the next."""
+
+    adam: optax.OptState  # () for trpo
+    kl_coef: Float[Array, ""]  # weight of promp's KL penalty; 0 for the others
+
+
+def init_outer(config: MetaConfig, meta: MetaParams) -> OuterState:
+    """The state before the first step."""
+    adam = () if config.optimizer == "trpo" else adam_optimizer(config).init(meta)
+    kl_coef = config.promp.init_kl_coef if config.optimizer == "promp" else 0.0
+    return OuterState(adam, jnp.full((), kl_coef, dtype=float))
+
+
+def outer_step(
+    policy: Policy,
+    config: MetaConfig,
+    meta: MetaParams,
+    state: OuterState,
+    task_index: Int[Array, " N"],
+    batch: Batch,
+) -> tuple[MetaParams, OuterState, Metrics]:
+    """Improves ``meta`` on the sampled stages with the configured optimiser."""
+    mean_loss = mean_task_loss(policy, config, task_index, batch, mean_over_devices)
+    if config.optimizer != "trpo":
+        return ppo_outer_step(mean_loss, meta, state, config, mean_over_devices)
+    stride = config.trpo.curvature_stride
+    curvature_loss = mean_task_loss(policy, config, task_index, batch, mean_over_devices, stride)
+    meta, metrics = trpo_outer_step(mean_loss, curvature_loss, meta, config, mean_over_devices)
+    return meta, state, metrics
+
+
+def ppo_outer_step(
+    mean_loss: Callable[[MetaParams], TaskLoss],
+    meta: MetaParams,
+    state: OuterState,
+    config: MetaConfig,
+    reduce: Callable[[PyTree], PyTree],
+) -> tuple[MetaParams, OuterState, Metrics]:
+    """A few full-batch Adam steps on the clipped surrogate (Schulman 2017, eq. 7).
+
+    For promp the loss has a penalty on the KL from the pre-update sampling policies, whose weight
+    adapts afterwards (Rothfuss 2018, algorithm 1).
+
+    Adam is dense: the latents of tasks that were not drawn move on by their momentum. The metrics
+    ``kl_policy``, ``kl_pre`` and ``clip_fraction`` are those before the last epoch: a pass after it
+    would cost what a third of an epoch does.
+    """
+    optimizer = adam_optimizer(config)
+
+    def epoch(carry, _):
+        meta, adam = carry
+
+        def loss(m: MetaParams):
+            terms = mean_loss(m)
+            return terms.loss + state.kl_coef * terms.kl_pre, terms
+
+        gradient, terms = jax.grad(loss, has_aux=True)(meta)
+        gradient, terms = reduce((gradient, terms))
+        updates, adam = optimizer.update(gradient, adam, meta)
+        norm = optax.tree_utils.tree_norm(gradient)
+        meta = cast(MetaParams, optax.apply_updates(meta, updates))
+        return (meta, adam), (terms, norm)
+
+    (meta, adam), (terms, norm) = jax.lax.scan(
+        epoch, (meta, state.adam), length=config.ppo.num_epochs
+    )
+    last = jax.tree.map(lambda x: x[-1], terms)
+    metrics = {
+        "kl_policy": last.kl_policy,
+        "clip_fraction": last.clip_fraction,
+        "gradient_norm": norm[0],
+    }
+    kl_coef = state.kl_coef
+    if config.optimizer == "promp":
+        metrics |= {"kl_pre": last.kl_pre, "kl_coef": kl_coef}
+        kl_coef = adapted_kl_coef(kl_coef, last.kl_pre, config.promp.target_kl)
+    return meta, OuterState(adam, kl_coef), metrics
+
+
+def adapted_kl_coef(
+    kl_coef: Float[Array, ""], kl: Float[Array, ""], target: float
+) -> Float[Array, ""]:
+    """Halved where the KL was below 2/3 of its target, doubled where above 3/2 of it."""
+    factor = jnp.where(kl < target / 1.5, 0.5, jnp.where(kl > 1.5 * target, 2.0, 1.0))
+    return kl_coef * factor
+
+
+def adam_optimizer(config: MetaConfig) -> optax.GradientTransformation:
+    """Adam; its moments live in the train state."""
+    return optax.adam(config.ppo.learning_rate)
+
+
+def trpo_outer_step(
+    mean_loss: Callable[[MetaParams], TaskLoss],
+    curvature_loss: Callable[[MetaParams], TaskLoss],
+    meta: MetaParams,
+    config: MetaConfig,
+    reduce: Callable[[PyTree], PyTree],
+) -> tuple[MetaParams, Metrics]:
+    """One trust-region step on theta, the latents and alpha together."""
+
+    def loss_and_kl(m: MetaParams):
+        terms = mean_loss(m)
+        return terms.loss, terms.kl_policy
+
+    new_meta, info = trust_region_step(
+        loss_and_kl, lambda m: curvature_loss(m).kl_policy, meta, config.trpo, reduce
+    )
+    metrics = {
+        "kl_policy": info.kl,
+        "line_search_ok": info.accepted.astype(jnp.float32),
+    }
+    return new_meta, metrics

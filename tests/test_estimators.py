@@ -1,0 +1,101 @@
+"""Every inner surrogate against the exact derivatives of a tiny MDP, in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tabular
+from explorax.estimators import SURROGATES, dice, loglik, lvc
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def theta(float64):
+    return jnp.asarray(tabular.THETA)
+
+
+def test_the_trajectories_are_all_there_are(theta):
+    np.testing.assert_allclose(tabular.probs(theta).sum(), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(tabular.expected_return(theta), tabular.values(theta)[1][0, 0])
+
+
+@pytest.mark.parametrize("estimator", SURROGATES)
+def test_the_first_derivative_is_the_policy_gradient(estimator, theta):
+    p, advantage = tabular.probs(theta), tabular.advantages(theta)
+    gradient = jax.grad(lambda x: tabular.surrogate(estimator, x, p, advantage))(theta)
+    np.testing.assert_allclose(gradient, jax.grad(tabular.expected_return)(theta), rtol=1e-9)
+
+
+def test_dice_has_the_hessian_of_the_return(theta):
+    exact = tabular.exact_hessian(theta)
+    np.testing.assert_allclose(tabular.expected_hessian("dice", theta), exact, atol=1e-12)
+    h1, h2, h12 = tabular.hessian_terms(theta)
+    np.testing.assert_allclose(h1 + h2 + h12 + h12.T, exact, atol=1e-12)
+
+
+def test_lvc_lacks_the_dependence_of_later_returns_on_theta(theta):
+    h1, h2, h12 = tabular.hessian_terms(theta)
+    found = tabular.expected_hessian("lvc", theta)
+    np.testing.assert_allclose(found, h1 + h2, atol=1e-12)
+    assert np.abs(h12).max() > 0.02, "nothing is lacking here"
+
+
+def test_loglik_lacks_the_scores_product_too(theta):
+    """Of a softmax table with the exact baseline nothing at all is left."""
+    h1, h2, _ = tabular.hessian_terms(theta)
+    np.testing.assert_allclose(tabular.expected_hessian("loglik", theta), h2, atol=1e-12)
+    np.testing.assert_allclose(h2, 0.0, atol=1e-12)
+    assert np.abs(h1).max() > 0.05, "nothing is lacking here"
+
+
+def test_the_meta_gradient_of_all_trajectories_is_exact_with_dice_alone(theta):
+    meta = partial(tabular.sampled_meta_gradient, theta=theta, inner_lr=2.0)
+    exact = tabular.exact_meta_gradient(theta, 2.0)
+    error = {
+        name: np.linalg.norm(meta(name, counts=tabular.probs(theta)) - exact)
+        for name in ("dice", "lvc", "loglik", "first_order")
+    }
+    assert error["dice"] < 1e-12
+    assert 0.1 < error["lvc"] < error["loglik"] - 0.1
+    np.testing.assert_allclose(error["loglik"], error["first_order"])
+
+
+def test_emaml_is_unbiased_for_a_single_episode(theta):
+    """d/dtheta sum_tau P(tau) J(theta'(tau)), whatever the baseline of the credit."""
+    lr, advantage = 2.0, tabular.advantages(theta)
+    one_hot = jnp.eye(len(tabular.ALL.reward))
+
+    def objective(x):
+        def after(weights):
+            gradient = jax.grad(lambda y: tabular.surrogate("loglik", y, weights, advantage))(x)
+            return tabular.expected_return(x + lr * gradient)
+
+        return tabular.probs(x) @ jax.vmap(after)(one_hot)
+
+    sample = lambda counts: tabular.sampled_meta_gradient("emaml", theta, lr, counts)  # noqa: E731
+    expected = jnp.einsum("n,nij->ij", tabular.probs(theta), jax.vmap(sample)(one_hot))
+    np.testing.assert_allclose(expected, jax.grad(objective)(theta), atol=1e-12)
+
+
+def test_one_decision_makes_lvc_and_dice_the_same():
+    log_prob, advantage = jnp.array([[-0.3], [-1.2]]), jnp.array([[0.7], [-2.0]])
+    for derivative in (jax.grad, jax.hessian):
+        left, right = (derivative(lambda x, s=s: s(x, advantage).sum()) for s in (lvc, dice))
+        np.testing.assert_allclose(left(log_prob), right(log_prob), rtol=1e-12)
+
+
+def test_values_by_hand():
+    log_prob, advantage = jnp.log(jnp.array([0.5, 0.25])), jnp.array([1.0, 3.0])
+    np.testing.assert_allclose(loglik(log_prob, advantage), (np.log(0.5) + 3 * np.log(0.25)) / 2)
+    np.testing.assert_allclose(lvc(log_prob, advantage), 2.0)
+    np.testing.assert_allclose(dice(log_prob, advantage), 0.0)
+    # d^2 dice / dl_0 dl_1: box(a_0, a_1) - box(a_0) carries the product of both scores
+    np.testing.assert_allclose(jax.hessian(dice)(log_prob, advantage)[0, 1], 1.5)
