@@ -4,6 +4,7 @@ Every program is timed in a process of its own, twice: with an empty compilation
 the one that the first left behind. Compile time is reported apart and is in no steps/s.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -197,7 +198,9 @@ def mujoco_c_steps_per_s(config: BenchConfig, seconds: float = 3.0) -> float:
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    commit = ""
+    with contextlib.suppress(FileNotFoundError):  # there is no git
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines()
              if line.startswith("model name")] if cpuinfo.exists() else []  # fmt: skip
@@ -268,9 +271,9 @@ def show(results: dict[str, Any]) -> None:
     for optimizer in ("ppo", "trpo"):
         whole = results[optimizer]["seconds_min"]
         shares = (rollout / whole, (stages - rollout) / whole, (whole - stages) / whole)
+        inner = f"{shares[1]:.0%}" if shares[1] > 0 else "below the noise"
         console.print(
-            f"{optimizer}: rollout {shares[0]:.0%}, inner step {shares[1]:.0%}, "
-            f"outer step {shares[2]:.0%}"
+            f"{optimizer}: rollout {shares[0]:.0%}, inner step {inner}, outer step {shares[2]:.0%}"
         )
 
 

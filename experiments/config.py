@@ -1,6 +1,8 @@
 """Everything that a run can be told; the docstrings below the fields are the flags' help."""
 
 import dataclasses
+import hashlib
+import json
 import types
 import typing
 from dataclasses import dataclass, field
@@ -128,12 +130,18 @@ def to_json(config: Config) -> dict[str, Any]:
 
 
 def from_json(values: Any) -> Config:
-    """The inverse of ``to_json``; a field that is missing has its default.
+    """The inverse of ``to_json``. Every field has to be there: a default may have changed since.
 
     Raises:
       ValueError: ``field: expectation``.
     """
     return _dataclass_from(Config, values, "")
+
+
+def settings_id(config: Config) -> str:
+    """Tells runs of different settings apart; seeds and logging do not count."""
+    values = {k: v for k, v in to_json(config).items() if k not in ("preset", "seed", "wandb")}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -148,8 +156,11 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _dataclass_from(cls: type, values: Any, prefix: str) -> Any:
     require(isinstance(values, dict), prefix.rstrip(".") or "config", "must be an object")
     hints = typing.get_type_hints(cls)
+    fields = [name for name in hints if name not in ABOUT_THE_CALL]
     for name in values:
-        require(name in hints and name not in ABOUT_THE_CALL, prefix + name, "is no field")
+        require(name in fields, prefix + name, "is no field")
+    for name in fields:
+        require(name in values, prefix + name, "is missing; an older version wrote this config")
     arguments = {name: _value_from(hints[name], v, prefix + name) for name, v in values.items()}
     return cls(**arguments)
 

@@ -28,7 +28,7 @@ class FigureConfig:
     """Path of the PNG and the CSV, without a suffix."""
 
 
-SAME = ("meta_iteration", "num_tasks", "num_episodes", "tasks")
+SAME = ("settings_id", "meta_iteration", "num_tasks", "num_episodes", "tasks")
 """What the runs of one preset have to share for their mean to mean something."""
 NEEDED = ("preset", "seed", "env", "num_iterations", "return", "success", "do_nothing", *SAME)
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from scipy import stats
 
 import pictures
-from config import Config, MetaTestConfig
+from config import Config, MetaTestConfig, settings_id
 from errors import UsageError
 from explorax.meta_update import build
 from explorax.metatest import MetaTestResult, meta_test
@@ -154,6 +154,7 @@ def write_metatest(run: RunDirectory, out: Path, meta_iteration: int, report: di
         "preset": run.config.preset,
         "env": run.config.env.name,
         "seed": run.config.seed,
+        "settings_id": settings_id(run.config),
         "meta_iteration": meta_iteration,
     }
     write_json(path, about | report)

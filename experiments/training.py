@@ -161,6 +161,13 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
         soft_wrap=True,
         highlight=False,
     )
+    usable = len(jax.devices()[: config.train.devices or None])
+    if devices.size < usable:
+        console.print(
+            f"{devices.size} of {usable} devices used: meta.meta_batch_size "
+            f"{config.meta.meta_batch_size} has to be a multiple of their number",
+            highlight=False,
+        )
     if start.meta_iteration:
         console.print(f"resumed at meta-iteration {start.meta_iteration}", highlight=False)
 

@@ -1,9 +1,17 @@
-"""Counting what XLA compiles."""
+"""Counting what XLA compiles, and what a program asks of its host."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import jax
+
+
+def host_operations(lowered: jax.stages.Lowered) -> list[str]:
+    """Operations of a program that call back into Python or exchange data with the host."""
+    return re.findall(
+        r"\w*callback\w*|\w*(?:infeed|outfeed)\w*|stablehlo\.(?:send|recv)", lowered.as_text()
+    )
 
 
 @contextlib.contextmanager

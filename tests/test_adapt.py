@@ -108,6 +108,17 @@ def test_equal_returns_leave_everything_where_it_is():
     jax.tree.map(np.testing.assert_array_equal, moved, params)
 
 
+def test_what_a_latent_is_credited_with_does_not_depend_on_gae_lambda():
+    """It is the whole episode's, whatever lambda does to the advantages of single actions."""
+    _, batch = sampled()
+    other = make_batch(batch.trajectory, 0.99, 0.5)
+    np.testing.assert_array_equal(other.episode_advantage, batch.episode_advantage)
+    assert np.max(np.abs(other.advantage - batch.advantage)) > 0.1
+    total = (batch.trajectory.reward * 0.99 ** np.arange(20)).sum(axis=-1)
+    expected = (total - total.mean()) / total.std()
+    np.testing.assert_allclose(batch.episode_advantage, expected, atol=1e-3)
+
+
 def test_advantages_are_standardised():
     _, batch = sampled()
     for advantage in (batch.advantage, batch.episode_advantage):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import explorax_envs
-from compilations import compilations
+from compilations import compilations, host_operations
 from explorax.config import MetaConfig, PPOConfig
 from explorax.meta_update import build
 from explorax.parallel import replicate, task_mesh
@@ -32,6 +32,7 @@ def test_push_is_one_program_that_moves_nothing_to_the_host():
             state, metrics = chunk(state, size)
         jax.block_until_ready(metrics)
     assert len(compiled) == 1
+    assert not host_operations(chunk.lower(state, size))
     assert first.params.latent.mean.is_deleted()
     assert int(state.iteration) == 4
     np.testing.assert_array_equal(metrics["finite"], 1.0)

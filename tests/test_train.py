@@ -11,7 +11,7 @@ import pytest
 
 import explorax.train
 import explorax_envs
-from compilations import compilations
+from compilations import compilations, host_operations
 from explorax.config import MetaConfig, PPOConfig
 from explorax.meta_update import MetaLearner, MetaState, build
 from explorax.parallel import replicate, task_mesh
@@ -149,6 +149,13 @@ def test_a_chunk_moves_nothing_between_host_and_device(learner, chunk):
     assert float(metrics["finite"][1]) == 1.0
     with pytest.raises(Exception, match="transfer"), jax.transfer_guard("disallow"):
         jax.jit(lambda x: x)(np.ones(3))  # the guard is on duty
+
+
+def test_a_chunk_asks_nothing_of_its_host(learner, chunk):
+    """What the guard does not see on a CPU."""
+    assert not host_operations(chunk.lower(first_state(learner), length(2)))
+    spied = jax.jit(lambda x: jax.debug.callback(print, x))
+    assert host_operations(spied.lower(jnp.ones(3)))
 
 
 def test_the_state_is_donated(learner, chunk):

@@ -27,7 +27,9 @@ class Batch(NamedTuple):
 
     trajectory: Trajectory  # leading axis K
     advantage: Float[Array, "K T"]  # GAE, standardised over the task's K*T steps
-    episode_advantage: Float[Array, " K"]  # GAE at t = 0, standardised over the K episodes
+    # discounted return less the baseline at t = 0, standardised over the K episodes: never GAE,
+    # since the baseline does not see z, and bootstrapping from it would lose what z does later
+    episode_advantage: Float[Array, " K"]
     inverse_std: Float[Array, ""]  # by which advantage was scaled; 0 where all returns are equal
 
 
@@ -40,7 +42,7 @@ def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Ba
     return Batch(
         trajectory,
         advantage=returns.standardize(advantage, floor),
-        episode_advantage=returns.standardize(advantage[:, 0], floor),
+        episode_advantage=returns.standardize((target - value)[:, 0], floor),
         inverse_std=returns.inverse_std(advantage, floor),
     )
 
@@ -137,9 +139,9 @@ def unroll(
 ) -> PyTree:
     """Rolls out and adapts to N tasks, stage by stage.
 
-    Every stage samples ``config.num_episodes`` episodes a task with the current parameters and
-    then takes one inner step. One rollout in the program serves all stages, which halves its
-    compile time.
+    Every stage samples ``config.num_episodes`` episodes a task with the current parameters; all but
+    the last then take one inner step. One rollout in the program serves all stages, which halves
+    its compile time.
 
     Args:
       env: static environment.
@@ -157,20 +159,23 @@ def unroll(
     """
     axes = task_axes(config.adapt)
 
-    def adapt_one(params: TaskParams, scale: Array, trajectory: Trajectory):
-        batch = make_batch(trajectory, config.discount, config.gae_lambda)
+    def adapt_one(params: TaskParams, scale: Array, batch: Batch) -> TaskParams:
         scaled = jax.tree.map(lambda a: a * scale, step_sizes)
-        return inner_step(policy, config, params, scaled, batch), emit(batch)
+        return inner_step(policy, config, params, scaled, batch)
 
-    adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=(axes, 0))
+    adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=axes)
+    batch_all = jax.vmap(lambda t: make_batch(t, config.discount, config.gae_lambda))
 
     def stage(params: TaskParams, inputs):
         index, stage_scale = inputs
         episode_keys = jax.vmap(
             lambda key: jax.random.split(jax.random.fold_in(key, index), config.num_episodes)
         )(keys)
-        trajectory = rollout(env, policy, params, axes, tasks, episode_keys)
-        return adapt_all(params, stage_scale, trajectory)
+        batch = batch_all(rollout(env, policy, params, axes, tasks, episode_keys))
+        is_last = index == len(scale) - 1
+        stay = lambda params, *_: params  # noqa: E731
+        adapted = jax.lax.cond(is_last, stay, adapt_all, params, stage_scale, batch)
+        return adapted, jax.vmap(emit)(batch)
 
     start = per_task(config.adapt, params, len(keys))
     _, emitted = jax.lax.scan(stage, start, (jnp.arange(len(scale)), scale))

@@ -32,6 +32,12 @@ def test_sparse_reward_is_constant_beyond_the_radius():
     assert near.metrics["success"] == 1
 
 
+def test_beyond_the_radius_the_cost_is_the_goals_own_distance():
+    env = Point("sparse")
+    state = env.step(env.unpack(jnp.zeros(2), PointTask(jnp.array([0.0, 2.0]))), jnp.zeros(2))
+    assert state.reward == -2
+
+
 def test_goals_lie_on_the_upper_half_circle():
     goal = np.asarray(Point().sample_tasks(jax.random.key(0), 2000).goal)
     np.testing.assert_allclose(np.linalg.norm(goal, axis=-1), 1, rtol=1e-5)

@@ -12,7 +12,13 @@ from errors import UsageError
 def report(seed: int, **changes) -> dict:
     column = {"mean": [-20.0, -10.0 - seed], "low": [-21.0, -12.0], "high": [-19.0, -9.0]}
     share = {"mean": [0.1, 0.5], "low": [0.0, 0.4], "high": [0.2, 0.6]}
-    about = {"preset": "point-maesn", "seed": seed, "env": "point", "meta_iteration": 7}
+    about = {
+        "preset": "point-maesn",
+        "seed": seed,
+        "env": "point",
+        "meta_iteration": 7,
+        "settings_id": "a",
+    }
     idle = {"return": -20.0, "success": 0.0}
     sizes = {"num_iterations": 1, "num_tasks": 3, "num_episodes": 4, "tasks": None}
     return about | sizes | {"return": column, "success": share, "do_nothing": idle} | changes
@@ -43,6 +49,7 @@ def test_figure_writes_a_picture_and_every_run_in_a_table(tmp_path):
         (report(0), "seed 0"),
         (report(1, meta_iteration=8), "meta_iteration"),
         (report(1, num_tasks=4), "num_tasks"),
+        (report(1, settings_id="b"), "settings_id"),
         (report(1, env="push"), "environment"),
         ({"preset": "point-maesn"}, "run1"),
     ],

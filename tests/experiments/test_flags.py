@@ -13,7 +13,7 @@ import cli
 import evaluate
 import train
 from cli import run_main
-from config import from_json, to_json
+from config import from_json, settings_id, to_json
 from presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -196,6 +196,22 @@ def test_presets_survive_json(name):
     config = PRESETS[name]
     assert config.preset == name
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+def test_a_field_that_an_older_version_did_not_write_is_named():
+    """Its default may have changed, and a resumed run would not be the same any more."""
+    values = json.loads(json.dumps(to_json(train.parse_train([]))))
+    del values["meta"]["ppo"]["entropy_max_std"]
+    with pytest.raises(ValueError, match=r"^meta\.ppo\.entropy_max_std: is missing"):
+        from_json(values)
+
+
+def test_settings_without_seed_and_logging_tell_runs_apart():
+    plain, seed, other = (
+        settings_id(train.parse_train(flags))
+        for flags in ([], ["--seed=3", "--wandb.mode=offline"], ["--meta.kl-coef=1"])
+    )
+    assert plain == seed != other
 
 
 @pytest.mark.parametrize("flags", [["--preset", "push-maml"], ["--preset=push-maml"]])

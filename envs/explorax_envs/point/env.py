@@ -53,7 +53,8 @@ class Point(Env):
         obs = state.obs + STEP_LENGTH * jnp.clip(action, -1.0, 1.0)
         distance = jnp.linalg.norm(obs - goal)
         inside = distance <= SUCCESS_RADIUS
-        cost = distance if self.reward == "dense" else jnp.where(inside, distance, GOAL_RADIUS)
+        far = jnp.linalg.norm(goal) if self.reward == "sparse" else distance
+        cost = jnp.where(inside, distance, far)
         metrics = {**state.metrics, "success": inside.astype(jnp.float32)}
         return state.replace(obs=obs, reward=-cost, metrics=metrics)
 
