@@ -15,5 +15,11 @@ from explorax.config import MetaConfig
 
 def maml(**overrides: Any) -> MetaConfig:
     """A policy without a latent whose parameters adapt, alpha fixed; see MetaConfig's fields."""
-    settings = {"adapt": "params", "latent_dim": 0, "kl_coef": 0.0, "learn_inner_lr": False}
+    settings = {
+        "adapt": "params",
+        "latent_dim": 0,
+        "kl_coef": 0.0,
+        "inner_lr_params": 1.0,
+        "learn_inner_lr": False,
+    }
     return MetaConfig(**{**settings, **overrides})
