@@ -17,6 +17,7 @@ PresetName = Literal[
     "push-maesn-paper",
     "push-latent-space",
     "push-maml",
+    "wheeled-maesn",
     "point-maesn",
 ]
 
@@ -25,21 +26,24 @@ PresetName = Literal[
 class EnvConfig:
     """The environment."""
 
-    name: Literal["push", "point"] = "push"
-    """Planar pushing of one of five blocks, or a point robot that looks for a goal."""
+    name: Literal["push", "wheeled", "point"] = "push"
+    """Planar pushing of one of five blocks; a car or a point robot that looks for a goal."""
     block_shape: Literal["disc", "box"] = "disc"
     """Push only: boxes are the paper's, discs several times as fast."""
     reward: Literal["dense", "sparse"] = "dense"
     """Reward of meta-training; meta-testing is always sparse."""
     physics: Literal["fast", "exact"] = "fast"
-    """Push only: one solver iteration per step, or three."""
+    """Few solver iterations per step, or more; not for point, which has no physics."""
 
     def __post_init__(self):
-        for name, usual in (("block_shape", "disc"), ("physics", "fast")):
+        for name, usual, has_it in (
+            ("block_shape", "disc", ("push",)),
+            ("physics", "fast", ("push", "wheeled")),
+        ):
             require(
-                self.name == "push" or getattr(self, name) == usual,
+                self.name in has_it or getattr(self, name) == usual,
                 f"env.{name}",
-                f"is for env.name push only, not '{self.name}'",
+                f"is for env.name {' or '.join(has_it)} only, not '{self.name}'",
             )
 
 

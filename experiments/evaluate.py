@@ -24,7 +24,7 @@ class EvaluateConfig:
     run_dir: tyro.conf.Positional[Path]
     """Directory of the run."""
     tasks: Path | None = None
-    """An .npz file of tasks (see explorax_envs.push.save_tasks) in place of the usual ones."""
+    """An .npz file of tasks (see explorax_envs.save_tasks) in place of the usual ones."""
     num_tasks: int = 100
     """How many of the usual held-out tasks, where there is no file."""
     num_iterations: int = 100

@@ -16,6 +16,7 @@ import tyro
 
 from cli import parse, run_main
 from errors import UsageError
+from paper import paper_curves
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,10 @@ def main(argv: Sequence[str]) -> int:
     found = sorted(file.parent for file in Path("runs").glob("*/metatest.json"))
     reports = read_reports(config.run_dirs or found)
     from pictures import comparison
-    from report_run import PAPER_PUSH
 
-    paper = None
-    if reports[0]["env"] == "push":
-        paper = json.loads(PAPER_PUSH.read_text(encoding="utf-8"))
     config.out.parent.mkdir(parents=True, exist_ok=True)
     png, table = config.out.with_suffix(".png"), config.out.with_suffix(".csv")
-    comparison(png, reports, paper)
+    comparison(png, reports, paper_curves(reports[0]["env"]))
     write_csv(table, reports)
     print(f"{png}\n{table}")
     return 0

@@ -36,7 +36,7 @@ def metatest_curve(
     Args:
       path: PNG to write.
       report: what metatest.json holds.
-      paper: returns to draw beside it, as in results/paper_push.json.
+      paper: returns to draw beside it, one of the suites in results/paper.json.
       title: above the picture.
     """
     figure, (left, right) = _figure(title)
@@ -64,7 +64,7 @@ def comparison(
     Args:
       path: PNG to write.
       reports: what the metatest.json of each run holds.
-      paper: returns to draw beside them, as in results/paper_push.json.
+      paper: returns to draw beside them, one of the suites in results/paper.json.
     """
     figure, (left, right) = _figure("Meta-test on held-out tasks, sparse reward")
     presets = list(dict.fromkeys(report["preset"] for report in reports))
@@ -96,9 +96,10 @@ def _draw_paper(left: Axes, right: Axes, paper: Mapping[str, Any], last: int) ->
         points = _points(curve, last)
         (line,) = left.plot(*points, "s--", color=PAPER[name], label=f"{name}, paper")
         line.set(markersize=3, linewidth=1)
-    released, label = paper["released_policies"], "MAESN, released policies"
-    for ax, name in ((left, "return"), (right, "success")):
-        ax.plot(*_points(released[name], last), "x", color=PAPER["MAESN"], label=label)
+    released, label = paper.get("released_policies"), "MAESN, released policies"
+    if released is not None:
+        for ax, name in ((left, "return"), (right, "success")):
+            ax.plot(*_points(released[name], last), "x", color=PAPER["MAESN"], label=label)
 
 
 def _points(curve: Mapping[str, float], last: int) -> tuple[list[int], list[float]]:

@@ -33,6 +33,13 @@ POINT_MAESN = Config(
     train=TrainConfig(num_iterations=150, chunk_size=25, checkpoint_every=50),
 )
 
+# Episodes of 200 steps: half as many give as many steps an iteration as on Push.
+WHEELED_MAESN = Config(
+    preset="wheeled-maesn",
+    env=EnvConfig(name="wheeled"),
+    meta=maesn(num_episodes=20),
+)
+
 PRESETS: dict[str, Config] = {
     preset.preset: preset
     for preset in (
@@ -46,6 +53,7 @@ PRESETS: dict[str, Config] = {
             train=TrainConfig(num_iterations=200),
         ),
         Config(preset="push-maml", meta=maml()),
+        WHEELED_MAESN,
         POINT_MAESN,
     )
 }

@@ -19,6 +19,7 @@ from scipy import stats
 
 import pictures
 from config import Config, MetaTestConfig, settings_id
+from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
 from explorax.meta_update import build
 from explorax.metatest import MetaTestResult, meta_test
@@ -27,14 +28,12 @@ from explorax.parallel import replicate, task_mesh
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.train import FitResult
 from explorax.types import Env, Task
-from push_pictures import draw_push
+from paper import paper_curves
 from run_directory import RunDirectory, write_json
 from runtime import import_envs, make_env
 
 HELD_OUT, EPISODES = 0x7E57, 0xE915
 """Streams of held-out tasks and their episodes; training folds nothing so large into a key."""
-
-PAPER_PUSH = Path(__file__).parent / "results" / "paper_push.json"
 
 
 def held_out_tasks(env: Env, num_tasks: int) -> Task:
@@ -46,12 +45,10 @@ def load_tasks(config: Config, path: Path) -> Task:
     """Tasks from an ``.npz`` file.
 
     Raises:
-      UsageError: the environment has no such files, or this one is unreadable.
+      UsageError: it is unreadable, or holds tasks of another suite.
     """
-    if config.env.name != "push":
-        raise UsageError(f"tasks: {path} cannot be used, env.name {config.env.name} has no files")
     try:
-        return import_envs().push.load_tasks(path)
+        return import_envs().load_tasks(config.env.name, path)
     except OSError as error:
         raise UsageError(f"tasks: {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -203,9 +200,9 @@ def report_training(run: RunDirectory, result: FitResult, console: Console) -> N
     report |= {"tasks": None}  # no file of them
     paths = [write_metatest(run, run.path, result.meta_iteration, report)]
     paths += [*draw_training(run), draw_metatest(run, run.path, report)]
-    if config.env.name == "push":
+    if is_drawn(config.env):
         with waiting(say, "drawing episodes"):
-            paths += draw_push(config, params, tasks, run.path)
+            paths += draw_episodes(config, params, tasks, run.path)
     written = [run.config_file, run.metrics, run.checkpoints, run.path / "wandb", *paths]
     print_summary(console, report, [path for path in written if path.exists()])
 
@@ -221,11 +218,9 @@ def draw_training(run: RunDirectory) -> list[Path]:
 
 
 def draw_metatest(run: RunDirectory, out: Path, report: dict[str, Any]) -> Path:
-    """The meta-test curve, on Push beside the paper's."""
-    paper = None
-    if run.config.env.name == "push":
-        paper = json.loads(PAPER_PUSH.read_text(encoding="utf-8"))
+    """The meta-test curve, beside the paper's where it has the suite."""
     path = out / "metatest.png"
+    paper = paper_curves(run.config.env.name)
     pictures.metatest_curve(path, report, paper, title=_title(run))
     return path
 

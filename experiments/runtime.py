@@ -62,5 +62,7 @@ def make_env(config: EnvConfig, reward: str | None = None) -> "Env":
     """The environment, with its own reward or another one."""
     arguments = {"reward": reward or config.reward}
     if config.name == "push":
-        arguments |= {"block_shape": config.block_shape, "physics": config.physics}
+        arguments |= {"block_shape": config.block_shape}
+    if config.name != "point":
+        arguments |= {"physics": config.physics}
     return import_envs().make(config.name, **arguments)

@@ -1,15 +1,18 @@
 """Environments by name."""
 
+from pathlib import Path
 from typing import Any
 
 from brax import envs as brax_envs
 from brax.envs.base import Env
 
+from explorax_envs import task_files
 from explorax_envs.checks import check_choice
 from explorax_envs.point import Point
 from explorax_envs.push import Push
+from explorax_envs.wheeled import Wheeled
 
-_ENVS: dict[str, type[Env]] = {"point": Point, "push": Push}
+_ENVS: dict[str, type[Env]] = {"point": Point, "push": Push, "wheeled": Wheeled}
 
 
 def make(name: str, **kwargs: Any) -> Env:
@@ -20,6 +23,16 @@ def make(name: str, **kwargs: Any) -> Env:
     """
     check_choice("name", name, _ENVS)
     return _ENVS[name](**kwargs)
+
+
+def save_tasks(name: str, path: str | Path, tasks: Any, *, overwrite: bool = False) -> None:
+    """Writes tasks of the environment called ``name``; see ``task_files.save_tasks``."""
+    task_files.save_tasks(_ENVS[name].task_format, path, tasks, overwrite=overwrite)
+
+
+def load_tasks(name: str, path: str | Path) -> Any:
+    """Reads tasks of the environment called ``name``; see ``task_files.load_tasks``."""
+    return task_files.load_tasks(_ENVS[name].task_format, path)
 
 
 def register_with_brax() -> None:

@@ -27,6 +27,8 @@ class PPOConfig:
 
     learning_rate: float = 5e-3
     """Adam's step size, for theta, the latents and the inner step sizes alike."""
+    decay_iterations: int = 0
+    """Meta-iterations over which the step size falls linearly to 0 (0: it stays)."""
     num_epochs: int = 8
     """Full-batch Adam steps per meta-iteration."""
     clip_epsilon: float = 0.2
@@ -40,6 +42,7 @@ class PPOConfig:
     def __post_init__(self):
         require_finite(self, "ppo.")
         require(self.learning_rate > 0, "ppo.learning_rate", "must be positive")
+        require(self.decay_iterations >= 0, "ppo.decay_iterations", "must not be negative")
         require(self.num_epochs >= 1, "ppo.num_epochs", "must be at least 1")
         require(0 < self.clip_epsilon < 1, "ppo.clip_epsilon", "must be in (0, 1)")
         require(self.entropy_coef >= 0, "ppo.entropy_coef", "must not be negative")

@@ -106,8 +106,12 @@ def adapted_kl_coef(
 
 
 def adam_optimizer(config: MetaConfig) -> optax.GradientTransformation:
-    """Adam; its moments live in the train state."""
-    return optax.adam(config.ppo.learning_rate)
+    """Adam; its moments and its count of steps live in the train state."""
+    ppo = config.ppo
+    if ppo.decay_iterations == 0:
+        return optax.adam(ppo.learning_rate)
+    num_steps = ppo.decay_iterations * ppo.num_epochs
+    return optax.adam(optax.linear_schedule(ppo.learning_rate, 0.0, num_steps))
 
 
 def trpo_outer_step(

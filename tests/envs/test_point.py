@@ -8,9 +8,9 @@ from brax import envs as brax_envs
 from brax_ppo import train_briefly
 
 import explorax_envs
-from explorax_envs.point import Point, PointTask
+from explorax_envs.point import GoalTask, Point
 
-UP = PointTask(jnp.array([0.0, 1.0]))
+UP = GoalTask(jnp.array([0.0, 1.0]))
 
 
 def test_an_episode_by_hand():
@@ -34,7 +34,7 @@ def test_sparse_reward_is_constant_beyond_the_radius():
 
 def test_beyond_the_radius_the_cost_is_the_goals_own_distance():
     env = Point("sparse")
-    state = env.step(env.unpack(jnp.zeros(2), PointTask(jnp.array([0.0, 2.0]))), jnp.zeros(2))
+    state = env.step(env.unpack(jnp.zeros(2), GoalTask(jnp.array([0.0, 2.0]))), jnp.zeros(2))
     assert state.reward == -2
 
 
@@ -73,5 +73,5 @@ def test_brax_ppo_trains_on_it_unmodified():
 def test_bad_arguments_name_the_field_and_its_choices():
     with pytest.raises(ValueError, match="reward must be one of dense, sparse; got 'x'"):
         Point(reward="x")
-    with pytest.raises(ValueError, match="name must be one of point, push"):
+    with pytest.raises(ValueError, match="name must be one of point, push, wheeled; got 'pint'"):
         explorax_envs.make("pint")

@@ -99,13 +99,20 @@ def test_saving_overwrites_only_when_told(tasks, tmp_path):
     assert load_tasks(path).block.shape == (10,)
 
 
-GOOD = {"block": np.arange(5), "goal": np.zeros((5, 2)), "qpos": np.zeros((5, 13))}
+GOOD = {
+    "suite": np.array("push"),
+    "block": np.arange(5),
+    "goal": np.zeros((5, 2)),
+    "qpos": np.zeros((5, 13)),
+}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"goal": None}, "array 'goal' is missing"),
+        ({"suite": None}, "array 'suite' is missing"),
+        ({"suite": np.array("ant")}, "holds tasks of 'ant', not of 'push'"),
         ({"goal": np.zeros((5, 3))}, r"array 'goal' has shape \(5, 3\), expected \(5, 2\)"),
         ({"qpos": np.zeros((4, 13))}, r"array 'qpos' has shape \(4, 13\), expected \(5, 13\)"),
         ({"block": np.array(3)}, r"array 'block' has shape \(\), expected \('N',\)"),

@@ -169,7 +169,7 @@ def test_broken_metrics(refused, finished):
         (["RUN", "--num-iterations=0"], ["num_iterations: "]),
         (["RUN", "--num-task=1"], ["--num-task"]),
         (["RUN", "--tasks=missing.npz"], ["tasks: missing.npz"]),
-        (["RUN", "--tasks=bad.npz"], ["tasks: bad.npz", "point"]),
+        (["RUN", "--tasks=bad.npz"], ["tasks: bad.npz", "suite"]),
     ],
 )
 def test_evaluate_refuses(refused, finished, tmp_path, flags, names):
@@ -179,8 +179,10 @@ def test_evaluate_refuses(refused, finished, tmp_path, flags, names):
 
 def test_evaluate_refuses_bad_task_files_for_push(refused, finished, tmp_path):
     edit(finished / "config.json", lambda c: c["config"]["env"].update(name="push"))
-    np.savez(tmp_path / "bad.npz", block=np.zeros(3))
+    np.savez(tmp_path / "bad.npz", suite="push", block=np.zeros(3))
     refused(evaluate.main, [finished, "--tasks=bad.npz"], "tasks: bad.npz", "goal")
+    np.savez(tmp_path / "other.npz", suite="wheeled", goal=np.zeros((3, 2)))
+    refused(evaluate.main, [finished, "--tasks=other.npz"], "other.npz", "wheeled", "push")
     (tmp_path / "text.npz").write_text("tasks")
     refused(evaluate.main, [finished, "--tasks=text.npz"], "tasks: text.npz")
 

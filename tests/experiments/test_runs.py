@@ -18,6 +18,7 @@ import training
 from cli import run_main
 from explorax.checkpoint import Checkpoints
 from explorax.sinks import METRIC_KEYS, JsonlSink, read_jsonl
+from paper import paper_curves
 from run_directory import RunDirectory
 from trees import bits
 
@@ -216,7 +217,7 @@ def test_bootstrap_intervals():
 
 
 def test_the_papers_numbers_are_returns_by_iteration():
-    paper = json.loads(report_run.PAPER_PUSH.read_text())
+    paper = paper_curves("push")
     assert paper["curves"]["MAESN"]["1"] == -323.5
     for curve in [*paper["curves"].values(), paper["released_policies"]["return"]]:
         assert all(0 <= int(i) <= 100 and -440 < value < -270 for i, value in curve.items())

@@ -1,23 +1,16 @@
 """The Point environment, short enough to be copied as the start of a new one."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from explorax_envs.checks import check_choice
+from explorax_envs.goals import GoalTask, goal_cost, half_circle, task_format
 
 GOAL_RADIUS = 1.0
 SUCCESS_RADIUS = 0.2
 STEP_LENGTH = 0.1
-
-
-class PointTask(NamedTuple):
-    """One task, or a batch of them."""
-
-    goal: Float[Array, "*batch 2"]  # x, y of the point to reach
 
 
 class Point(Env):
@@ -29,6 +22,7 @@ class Point(Env):
 
     horizon = 20
     observation_size = 2
+    task_format = task_format("point")
     action_size = 2
     backend = "none"
 
@@ -36,12 +30,11 @@ class Point(Env):
         check_choice("reward", reward, ("dense", "sparse"))
         self.reward = reward
 
-    def sample_tasks(self, key: PRNGKeyArray, num_tasks: int) -> PointTask:
+    def sample_tasks(self, key: PRNGKeyArray, num_tasks: int) -> GoalTask:
         """Goals on the upper half of the unit circle."""
-        angle = jax.random.uniform(key, (num_tasks,), maxval=jnp.pi)
-        return PointTask(GOAL_RADIUS * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1))
+        return half_circle(key, num_tasks, GOAL_RADIUS)
 
-    def reset(self, rng: PRNGKeyArray, task: PointTask | None = None) -> State:
+    def reset(self, rng: PRNGKeyArray, task: GoalTask | None = None) -> State:
         """The point at the origin; draws a task where none is given."""
         if task is None:
             task = jax.tree.map(lambda x: x[0], self.sample_tasks(rng, 1))
@@ -49,20 +42,15 @@ class Point(Env):
 
     def step(self, state: State, action: Float[Array, "2"]) -> State:
         """One move, then the reward of where it led."""
-        goal = state.info["task"].goal
         obs = state.obs + STEP_LENGTH * jnp.clip(action, -1.0, 1.0)
-        distance = jnp.linalg.norm(obs - goal)
-        inside = distance <= SUCCESS_RADIUS
-        far = jnp.linalg.norm(goal) if self.reward == "sparse" else distance
-        cost = jnp.where(inside, distance, far)
-        metrics = {**state.metrics, "success": inside.astype(jnp.float32)}
-        return state.replace(obs=obs, reward=-cost, metrics=metrics)
+        cost, success = goal_cost(obs, state.info["task"].goal, SUCCESS_RADIUS, self.reward)
+        return state.replace(obs=obs, reward=-cost, metrics={**state.metrics, "success": success})
 
     def pack(self, state: State) -> Float[Array, "2"]:
         """The position is all that a step needs besides the task."""
         return state.obs
 
-    def unpack(self, carry: Float[Array, "2"], task: PointTask) -> State:
+    def unpack(self, carry: Float[Array, "2"], task: GoalTask) -> State:
         """The state at a position, with reward and success 0."""
         zero = jnp.zeros(())
         return State(None, carry, zero, zero, metrics={"success": zero}, info={"task": task})

@@ -1,8 +1,14 @@
 """Push: planar pushing of an unknown block to an unknown goal."""
 
+from functools import partial
+
+from explorax_envs import task_files
 from explorax_envs.push.env import Push
 from explorax_envs.push.render import render, render_paths
-from explorax_envs.push.task import PushTask, load_tasks, sample_tasks, save_tasks
+from explorax_envs.push.task import TASK_FORMAT, PushTask, sample_tasks
+
+save_tasks = partial(task_files.save_tasks, TASK_FORMAT)
+load_tasks = partial(task_files.load_tasks, TASK_FORMAT)
 
 __all__ = [
     "Push",

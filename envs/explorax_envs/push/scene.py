@@ -1,12 +1,11 @@
 """Loads the scene: one XML, whose blocks become boxes or discs when it is read."""
 
-import warnings
 from importlib import resources
 from xml.etree import ElementTree
 
-import mujoco
 from brax.base import System
-from brax.io import mjcf
+
+from explorax_envs.mjx_env import load_system
 
 BLOCK_GEOMS = {
     "disc": {"type": "sphere", "size": "0.03"},
@@ -16,6 +15,7 @@ BLOCK_GEOMS = {
 
 GROWN_HAND_SIZE, GROWN_BOX_SIZE = "0.022", "0.031 0.031 0.051"
 """Sizes that contain the contact margin of 0.002, for colliders that ignore it."""
+
 
 SOLVER_ITERATIONS = {"fast": (1, 4), "exact": (3, 6)}
 """Newton iterations and line-search iterations of a physics step by kind of physics."""
@@ -52,13 +52,8 @@ def grow_boxes_by_margin(xml: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def load_system(block_shape: str, physics: str) -> System:
-    """The Brax system of the scene with the solver settings of ``physics``."""
+def load_block_system(block_shape: str, physics: str) -> System:
+    """The Brax system of the scene with blocks of one shape."""
     xml = scene_xml(block_shape)
-    if block_shape == "box":
-        xml = grow_boxes_by_margin(xml)
-    model = mujoco.MjModel.from_xml_string(xml)
-    model.opt.iterations, model.opt.ls_iterations = SOLVER_ITERATIONS[physics]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Brax System", category=UserWarning)
-        return mjcf.load_model(model)
+    xml = grow_boxes_by_margin(xml) if block_shape == "box" else xml
+    return load_system(xml, SOLVER_ITERATIONS[physics])

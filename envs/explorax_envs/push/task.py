@@ -1,13 +1,13 @@
 """Push tasks: which block must go where, and how everything stands when an episode begins."""
 
-import zipfile
-from pathlib import Path
 from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from explorax_envs.task_files import TaskFormat
 
 NUM_BLOCKS = 5
 NUM_JOINTS = 3 + 2 * NUM_BLOCKS
@@ -80,59 +80,19 @@ def sample_tasks(key: PRNGKeyArray, num_layouts: int) -> PushTask:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), layouts)
 
 
-def save_tasks(path: str | Path, tasks: PushTask, *, overwrite: bool = False) -> None:
-    """Writes a batch of tasks (one leading axis) to an ``.npz`` file.
-
-    Raises:
-        FileExistsError: the file exists and ``overwrite`` is false.
-        ValueError: the tasks are not a well-formed batch.
-    """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path}: exists already; pass overwrite=True to replace it")
-    arrays = {name: np.asarray(value) for name, value in tasks._asdict().items()}
-    _check(path, arrays)
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
+def _problem(arrays: dict[str, np.ndarray]) -> str | None:
+    if not np.isin(arrays["block"], np.arange(NUM_BLOCKS)).all():
+        return f"array 'block' holds ids outside 0..{NUM_BLOCKS - 1}"
+    return None
 
 
-def load_tasks(path: str | Path) -> PushTask:
-    """Reads a batch of tasks that `save_tasks` wrote.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file does not hold a well-formed batch of tasks.
-    """
-    path = Path(path)
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"{path}: is not a readable .npz file of arrays") from error
-    _check(path, arrays)
-    return PushTask(
-        block=jnp.asarray(arrays["block"], jnp.int32),
-        goal=jnp.asarray(arrays["goal"], jnp.float32),
-        qpos=jnp.asarray(arrays["qpos"], jnp.float32),
-    )
-
-
-def _check(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Raises a one-line ValueError that names ``path`` unless the arrays are a batch of tasks."""
-    for name in PushTask._fields:
-        if name not in arrays:
-            raise ValueError(f"{path}: array '{name}' is missing")
-        if not np.issubdtype(arrays[name].dtype, np.number):
-            raise ValueError(f"{path}: array '{name}' is not numeric ({arrays[name].dtype})")
-    num_tasks = arrays["block"].shape[:1]
-    if num_tasks == (0,):
-        raise ValueError(f"{path}: holds no task")
-    for name, rest in {"block": (), "goal": (2,), "qpos": (NUM_JOINTS,)}.items():
-        shape, wanted = arrays[name].shape, (*(num_tasks or ("N",)), *rest)
-        if shape != wanted:
-            raise ValueError(f"{path}: array '{name}' has shape {shape}, expected {wanted}")
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{path}: array '{name}' holds values that are not finite")
-    block = arrays["block"]
-    if not np.isin(block, np.arange(NUM_BLOCKS)).all():
-        raise ValueError(f"{path}: array 'block' holds ids outside 0..{NUM_BLOCKS - 1}")
+TASK_FORMAT = TaskFormat(
+    suite="push",
+    kind=PushTask,
+    fields={
+        "block": (jnp.int32, ()),
+        "goal": (jnp.float32, (2,)),
+        "qpos": (jnp.float32, (NUM_JOINTS,)),
+    },
+    problem=_problem,
+)

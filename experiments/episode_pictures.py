@@ -1,4 +1,4 @@
-"""Pictures of what a run does on Push: an adapted episode, and how it explores."""
+"""Pictures of what a run does: an adapted episode, and how it explores."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from config import Config
+from config import Config, EnvConfig
 from explorax.adapt import Batch
 from explorax.meta_update import MetaLearner, build
 from explorax.metatest import adapt_from_prior
@@ -34,7 +34,12 @@ class Recorded(NamedTuple):
     success: Float[Array, "S N K"]
 
 
-def draw_push(config: Config, params: MetaParams, tasks: Task, out: Path) -> list[Path]:
+def is_drawn(config: EnvConfig) -> bool:
+    """Whether there are pictures of the environment's episodes."""
+    return hasattr(getattr(import_envs(), config.name), "render")
+
+
+def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) -> list[Path]:
     """Writes exploration.png, episode.gif and episode.png.
 
     Of the first few tasks it shows the one that adapted best, and of its adapted episodes the
@@ -49,7 +54,7 @@ def draw_push(config: Config, params: MetaParams, tasks: Task, out: Path) -> lis
     Returns:
       The files; none where all adaptations diverged.
     """
-    push = import_envs().push
+    suite = getattr(import_envs(), config.env.name)
     env = make_env(config.env, reward="sparse")
     learner = build(env, replace(config.meta, num_episodes=NUM_EPISODES), task_mesh(1, 1))
     tasks = jax.tree.map(lambda x: np.asarray(x)[:NUM_TASKS], tasks)
@@ -65,12 +70,12 @@ def draw_push(config: Config, params: MetaParams, tasks: Task, out: Path) -> lis
     share = f"{recorded.success[-1, n].mean():.0%} of {NUM_EPISODES} episodes succeed"
     title = f"held-out task, {NUM_ITERATIONS} inner steps: best episode, {score}\n{share}"
     paths = [out / "exploration.png", out / "episode.gif", out / "episode.png"]
-    push.render_paths(
+    suite.render_paths(
         recorded.obs[0, n], task, paths[0], title=f"{NUM_EPISODES} episodes before adaptation"
     )
+    shape = {"block_shape": config.env.block_shape} if config.env.name == "push" else {}
     for path in paths[1:]:
-        shape = config.env.block_shape
-        push.render(recorded.obs[-1, n, k], path, task, title=title, block_shape=shape)
+        suite.render(recorded.obs[-1, n, k], path, task, title=title, **shape)
     return paths
 
 
