@@ -1,6 +1,5 @@
 """Pictures of what a run does: an adapted episode, and how it explores."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,6 @@ from jaxtyping import Array, Float
 from config import Config, EnvConfig
 from explorax.adapt import Batch
 from explorax.meta_update import MetaLearner, build
-from explorax.metatest import adapt_from_prior
 from explorax.outer import MetaParams
 from explorax.parallel import task_mesh
 from explorax.rollout import returns_and_success
@@ -56,7 +54,7 @@ def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) ->
     """
     suite = getattr(import_envs(), config.env.name)
     env = make_env(config.env, reward="sparse")
-    learner = build(env, replace(config.meta, num_episodes=NUM_EPISODES), task_mesh(1, 1))
+    learner = build(env, config.meta, task_mesh(1, 1))
     tasks = jax.tree.map(lambda x: np.asarray(x)[:NUM_TASKS], tasks)
     recorded = record(env, learner, jax.device_get(params), tasks)
     recorded = recorded._replace(episode_return=np.nan_to_num(recorded.episode_return, nan=-np.inf))
@@ -89,7 +87,6 @@ def record(env: Env, learner: MetaLearner, params: MetaParams, tasks: Task) -> R
 
     @jax.jit
     def program(params, tasks, keys):
-        start = learner.start(params)
-        return adapt_from_prior(env, learner, NUM_ITERATIONS, start, tasks, keys, keep)
+        return learner.adapt(env, params, NUM_ITERATIONS, NUM_EPISODES, tasks, keys, keep)
 
     return jax.device_get(program(params, tasks, keys))

@@ -4,7 +4,6 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,8 +72,10 @@ def evaluate_params(
     env = make_env(config.env, reward="sparse")
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     mesh = task_mesh(num_tasks, devices)
-    learner = build(env, replace(config.meta, num_episodes=test.num_episodes), mesh)
-    program = jax.jit(partial(meta_test, env, learner, mesh, test.num_iterations))
+    learner = build(env, config.meta, mesh)
+    program = jax.jit(
+        partial(meta_test, env, learner, mesh, test.num_iterations, test.num_episodes)
+    )
     key = jax.random.fold_in(jax.random.key(config.seed), EPISODES)
     arguments = replicate(jax.device_get((params, tasks)), mesh)
     result: MetaTestResult = jax.device_get(program(*arguments, replicate(key, mesh)))

@@ -64,7 +64,7 @@ def test_latent_space_takes_no_inner_step():
     new, metrics = jax.jit(learner.update)(state)
     assert metrics["return_pre"] == metrics["return_post"]
     np.testing.assert_array_equal(new.params.step_sizes.latent.mean, 3.0)
-    _, step_sizes = learner.start(new.params)
+    _, step_sizes = meta_update.meta_test_start(METHODS["latent-space"], new.params)
     np.testing.assert_array_equal(step_sizes.latent.mean, 1.0)
 
 
@@ -158,7 +158,7 @@ def test_meta_test_reports_every_task_and_iteration():
     def run(max_devices):
         mesh = parallel.task_mesh(8, max_devices)
         test = lambda p, k: metatest.meta_test(  # noqa: E731
-            Point(reward="sparse"), learner, mesh, 3, p, tasks, k
+            Point(reward="sparse"), learner, mesh, 3, 5, p, tasks, k
         )
         params = jax.device_get(state.params)
         return jax.jit(test)(params, jax.random.key(6))
@@ -177,7 +177,7 @@ def test_meta_test_equals_a_plain_loop():
     key = jax.random.key(6)
     mesh = parallel.task_mesh(2, 1)
     params = jax.device_get(state.params)
-    test = jax.jit(lambda p, k: metatest.meta_test(env, learner, mesh, 3, p, tasks, k))
+    test = jax.jit(lambda p, k: metatest.meta_test(env, learner, mesh, 3, 4, p, tasks, k))
     result = test(params, key)
 
     for n, task_key in enumerate(jax.random.split(key, 2)):
@@ -201,7 +201,7 @@ def test_meta_test_equals_a_plain_loop():
 
 
 def test_step_size_is_halved_from_the_second_iteration_on():
-    np.testing.assert_array_equal(metatest.step_size_scale(4), [1, 1, 0.5, 0.25, 0.125])
+    np.testing.assert_array_equal(meta_update.step_size_scale(4), [1, 1, 0.5, 0.25, 0.125])
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def test_maesn_learns_the_point_robot(optimizer):
     tasks = ENV.sample_tasks(jax.random.key(100), 40)
     result = jax.jit(
         lambda p, k: metatest.meta_test(
-            Point(reward="sparse"), learner, parallel.task_mesh(40), 5, p, tasks, k
+            Point(reward="sparse"), learner, parallel.task_mesh(40), 5, 20, p, tasks, k
         )
     )(state.params, jax.random.key(1))
     success = np.mean(result.success, axis=0)

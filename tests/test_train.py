@@ -73,7 +73,7 @@ def toy_learner(bad_at: int | None = None) -> MetaLearner:
         state = state._replace(params=state.params + 1.0, iteration=iteration)
         return state, {"finite": finite, "count": iteration.astype(jnp.float32)}
 
-    return MetaLearner(init, update, None, None, MetaConfig(), 10)  # pyright: ignore
+    return MetaLearner(init, update, None, None, 10)  # pyright: ignore
 
 
 class Log:

@@ -4,7 +4,9 @@ Every method of ``explorax.algos`` is this program with other settings.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +50,36 @@ class UpdateStreams(NamedTuple):
     rollouts: PRNGKeyArray
 
 
+class AdaptFunction(Protocol):
+    """Adapts to N new tasks; theta's start never changes."""
+
+    def __call__(
+        self,
+        env: Env,
+        params: MetaParams,
+        num_iterations: int,
+        num_episodes: int,
+        tasks: Task,
+        keys: PRNGKeyArray,
+        emit: Callable[[Batch], PyTree],
+    ) -> PyTree:
+        """Rolls out and adapts ``num_iterations`` times, then rolls out once more.
+
+        Args:
+          env: the environment with the reward of the test (sparse).
+          params: what meta-training learned.
+          num_iterations: inner steps; S = num_iterations + 1.
+          num_episodes: episodes K per task and iteration.
+          tasks: leading axis N.
+          keys: typed keys (N,), consumed.
+          emit: what to keep of a task's batch at an iteration.
+
+        Returns:
+          ``emit`` of every batch, leading axes (S, N).
+        """
+        ...
+
+
 class MetaLearner(NamedTuple):
     """A method as pure functions."""
 
@@ -55,10 +87,9 @@ class MetaLearner(NamedTuple):
     """seed key -> first state"""
     update: Callable[[MetaState], tuple[MetaState, Metrics]]
     """one meta-update; scalars out"""
-    start: Callable[[MetaParams], tuple[TaskParams, StepSizes]]
-    """where and with which step sizes adaptation to a new task starts"""
+    adapt: AdaptFunction
+    """adaptation to new tasks, by inner steps alone"""
     policy: Policy
-    config: MetaConfig
     steps_per_update: int
     """environment steps that one update takes"""
 
@@ -76,9 +107,8 @@ def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
     return MetaLearner(
         init=lambda key: init_state(env, policy, config, key),
         update=lambda state: meta_update(env, policy, config, mesh, state),
-        start=lambda meta: meta_test_start(config, meta),
+        adapt=partial(adapt_from_prior, policy, config),
         policy=policy,
-        config=config,
         steps_per_update=config.meta_batch_size * config.num_episodes * stages * env.horizon,
     )
 
@@ -117,6 +147,32 @@ def meta_test_start(config: MetaConfig, meta: MetaParams) -> tuple[TaskParams, S
         ones = jnp.ones(config.latent_dim)
         return params, meta.step_sizes._replace(latent=Gaussian(ones, ones))
     return params, meta.step_sizes
+
+
+def step_size_scale(num_iterations: int) -> Float[Array, " S"]:
+    """1, 1, 1/2, 1/4, ...: alpha is halved after every iteration from the second on (MAESN)."""
+    return 0.5 ** jnp.maximum(jnp.arange(num_iterations + 1) - 1.0, 0.0)
+
+
+def adapt_from_prior(
+    policy: Policy,
+    config: MetaConfig,
+    env: Env,
+    params: MetaParams,
+    num_iterations: int,
+    num_episodes: int,
+    tasks: Task,
+    keys: PRNGKeyArray,
+    emit: Callable[[Batch], PyTree],
+) -> PyTree:
+    """``AdaptFunction`` of the methods that take gradient steps on a task's own parameters."""
+    config = replace(config, num_episodes=num_episodes)
+    start, step_sizes = meta_test_start(config, params)
+    repeat = lambda x: jnp.broadcast_to(x, (len(keys), *x.shape))  # noqa: E731
+    start = start._replace(latent=jax.tree.map(repeat, start.latent))
+    scale = step_size_scale(num_iterations)
+    with jax.default_matmul_precision("highest"):
+        return unroll(env, policy, config, start, step_sizes, scale, tasks, keys, emit)
 
 
 def sample_stages(
