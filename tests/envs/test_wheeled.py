@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 import pytest
 from brax import envs as brax_envs
@@ -12,8 +11,17 @@ from brax_ppo import train_briefly
 from PIL import Image
 
 import explorax_envs
-from explorax_envs.wheeled import GoalTask, Wheeled, load_tasks, render, render_paths, save_tasks
-from explorax_envs.wheeled.env import scene_xml
+from explorax_envs.mjx_env import Carry
+from explorax_envs.wheeled import (
+    GoalTask,
+    Wheeled,
+    load_tasks,
+    render,
+    render_paths,
+    save_tasks,
+    scene_xml,
+)
+from physics import in_mujoco, shaken_actions
 
 NUM_EPISODES = 64
 UP = GoalTask(jnp.array([0.0, 2.0]))
@@ -30,12 +38,7 @@ class Drives(NamedTuple):
 
 def drive(physics: str, reward: str = "dense", scale: float = 1.0) -> Drives:
     """Every episode with its own torques, which persistent noise shakes."""
-    rng = np.random.default_rng(0)
-    constant, noise = rng.uniform(-0.6, 0.6, (NUM_EPISODES, 2)), np.zeros((NUM_EPISODES, 2))
-    actions = np.zeros((NUM_EPISODES, 200, 2), np.float32)
-    for t in range(200):
-        noise = 0.9 * noise + 0.15 * rng.normal(size=noise.shape)
-        actions[:, t] = scale * np.clip(constant + noise, -1, 1)
+    actions = scale * shaken_actions(np.random.default_rng(0), (NUM_EPISODES, 200, 2))
     env = Wheeled(reward, physics)
     tasks = env.sample_tasks(jax.random.key(0), NUM_EPISODES)
     keys = jax.random.split(jax.random.key(1), NUM_EPISODES)
@@ -53,17 +56,8 @@ def drive(physics: str, reward: str = "dense", scale: float = 1.0) -> Drives:
 
 def drift(drives: Drives) -> np.ndarray:
     """Distance (m) at the end of each episode from where MuJoCo's C engine ends."""
-    model = mujoco.MjModel.from_xml_string(scene_xml())
-    data = mujoco.MjData(model)
-    ends = []
-    for first, actions in zip(drives.first, drives.actions, strict=True):
-        mujoco.mj_resetData(model, data)
-        data.qpos[:], data.qvel[:] = first[:6], first[6:]
-        for action in actions:
-            data.ctrl[:] = 2 * action
-            mujoco.mj_step(model, data)
-        ends.append(data.qpos[:2].copy())
-    ends = np.array(ends)
+    first = Carry(drives.first[:, :6], drives.first[:, 6:])
+    ends = in_mujoco(scene_xml(), first, 2 * drives.actions)[:, :2]
     assert np.linalg.norm(ends, axis=-1).mean() > 0.5, "the cars hardly move"
     return np.linalg.norm(drives.obs[:, -1, :2] - ends, axis=-1)
 

@@ -5,6 +5,7 @@ from functools import partial
 from explorax_envs import task_files
 from explorax_envs.push.env import Push
 from explorax_envs.push.render import render, render_paths
+from explorax_envs.push.scene import scene_xml
 from explorax_envs.push.task import TASK_FORMAT, PushTask, sample_tasks
 
 save_tasks = partial(task_files.save_tasks, TASK_FORMAT)
@@ -18,4 +19,5 @@ __all__ = [
     "render_paths",
     "sample_tasks",
     "save_tasks",
+    "scene_xml",
 ]
