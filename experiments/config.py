@@ -17,6 +17,7 @@ PresetName = Literal[
     "push-maesn-paper",
     "push-latent-space",
     "push-maml",
+    "push-scratch",
     "wheeled-maesn",
     "point-maesn",
 ]
@@ -52,7 +53,7 @@ class TrainConfig:
     """The training loop."""
 
     num_iterations: int = 100
-    """Meta-iterations of the whole run; may be raised when a run is resumed."""
+    """Meta-iterations of the whole run (0: none); may be raised when a run is resumed."""
     chunk_size: int = 5
     """Meta-iterations per call of the compiled program."""
     checkpoint_every: int = 10
@@ -61,7 +62,7 @@ class TrainConfig:
     """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
 
     def __post_init__(self):
-        require(self.num_iterations >= 1, "train.num_iterations", "must be at least 1")
+        require(self.num_iterations >= 0, "train.num_iterations", "must not be negative")
         require(self.chunk_size >= 1, "train.chunk_size", "must be at least 1")
         require(self.checkpoint_every >= 1, "train.checkpoint_every", "must be at least 1")
         require(0 <= self.devices <= 1024, "train.devices", "must be in 0..1024")

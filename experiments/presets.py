@@ -4,6 +4,7 @@ from config import Config, EnvConfig, MetaTestConfig, TrainConfig
 from explorax.algos.latent_space import latent_space
 from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
+from explorax.algos.scratch import scratch
 from explorax.config import TRPOConfig
 
 # Gupta et al. 2018 (arXiv 1802.07245) and its public code: 500 iterations of TRPO, 20 tasks of 50
@@ -53,6 +54,12 @@ PRESETS: dict[str, Config] = {
             train=TrainConfig(num_iterations=200),
         ),
         Config(preset="push-maml", meta=maml()),
+        Config(
+            preset="push-scratch",
+            meta=scratch(),
+            train=TrainConfig(num_iterations=0),
+            metatest=MetaTestConfig(num_iterations=100),
+        ),
         WHEELED_MAESN,
         POINT_MAESN,
     )

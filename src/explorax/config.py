@@ -131,6 +131,8 @@ class MetaConfig:
     """Initial action deviation, in units of the action range [-1, 1]."""
     optimizer: Literal["ppo", "promp", "trpo"] = "ppo"
     """The outer optimiser; promp is ppo with a KL penalty on the pre-update policies."""
+    test_optimizer: Literal["sgd", "ppo", "trpo"] = "sgd"
+    """How a new task is learned: by inner steps (sgd), or by outer steps on it alone."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Settings of the outer optimisers ppo and promp."""
     promp: ProMPConfig = field(default_factory=ProMPConfig)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from explorax import distributions
 from explorax.adapt import Batch, StepSizes, unroll
+from explorax.alone import learn_alone
 from explorax.config import MetaConfig
 from explorax.nets import Policy, gaussian_mlp_policy
 from explorax.optimizers import OuterState, init_outer, outer_step
@@ -107,7 +108,9 @@ def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
     return MetaLearner(
         init=lambda key: init_state(env, policy, config, key),
         update=lambda state: meta_update(env, policy, config, mesh, state),
-        adapt=partial(adapt_from_prior, policy, config),
+        adapt=partial(
+            adapt_from_prior if config.test_optimizer == "sgd" else learn_alone, policy, config
+        ),
         policy=policy,
         steps_per_update=config.meta_batch_size * config.num_episodes * stages * env.horizon,
     )
@@ -212,7 +215,9 @@ def meta_update(
     def sample_and_step(meta, outer, tasks, task_index, keys):
         batch = sample_stages(env, policy, config, meta, task_index, tasks, keys)
         sampled = mean_over_devices(sampling_metrics(batch))
-        meta, outer, improved = outer_step(policy, config, meta, outer, task_index, batch)
+        meta, outer, improved = outer_step(
+            policy, config, meta, outer, task_index, batch, mean_over_devices
+        )
         return meta, outer, sampled | improved
 
     sharded = over_tasks(local, mesh, (False, False, False, True, True), out_tasks=False)

@@ -12,7 +12,6 @@ from explorax.adapt import Batch
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.outer import MetaParams, TaskLoss, mean_task_loss
-from explorax.parallel import mean_over_devices
 from explorax.trust_region import trust_region_step
 from explorax.types import Metrics, PyTree
 
@@ -38,14 +37,25 @@ def outer_step(
     state: OuterState,
     task_index: Int[Array, " N"],
     batch: Batch,
+    reduce: Callable[[PyTree], PyTree],
 ) -> tuple[MetaParams, OuterState, Metrics]:
-    """Improves ``meta`` on the sampled stages with the configured optimiser."""
-    mean_loss = mean_task_loss(policy, config, task_index, batch, mean_over_devices)
+    """Improves ``meta`` on the sampled stages with the configured optimiser.
+
+    Args:
+      policy: pi_theta(a | s, z).
+      config: the meta-learner.
+      meta: what is learned.
+      state: the optimiser's.
+      task_index: the rows of ``meta.latent`` that were drawn.
+      batch: their episodes, leading axes (S, N).
+      reduce: mean over devices of a pytree.
+    """
+    mean_loss = mean_task_loss(policy, config, task_index, batch, reduce)
     if config.optimizer != "trpo":
-        return ppo_outer_step(mean_loss, meta, state, config, mean_over_devices)
+        return ppo_outer_step(mean_loss, meta, state, config, reduce)
     stride = config.trpo.curvature_stride
-    curvature_loss = mean_task_loss(policy, config, task_index, batch, mean_over_devices, stride)
-    meta, metrics = trpo_outer_step(mean_loss, curvature_loss, meta, config, mean_over_devices)
+    curvature_loss = mean_task_loss(policy, config, task_index, batch, reduce, stride)
+    meta, metrics = trpo_outer_step(mean_loss, curvature_loss, meta, config, reduce)
     return meta, state, metrics
 
 

@@ -221,3 +221,15 @@ def test_the_papers_numbers_are_returns_by_iteration():
     assert paper["curves"]["MAESN"]["1"] == -323.5
     for curve in [*paper["curves"].values(), paper["released_policies"]["return"]]:
         assert all(0 <= int(i) <= 100 and -440 < value < -270 for i, value in curve.items())
+
+
+def test_learning_from_scratch_needs_no_training(tmp_path):
+    sizes = "--metatest.num-tasks=4 --metatest.num-iterations=2 --metatest.num-episodes=4"
+    flags = f"--preset=push-scratch --env.name=point --meta.hidden-sizes 8 {sizes}".split()
+    run = tmp_path / "scratch"
+    assert train.main([*flags, f"--run-dir={run}"]) == 0
+    assert steps(run) == [0]
+    report = json.loads((run / "metatest.json").read_text())
+    assert len(report["return"]["mean"]) == 3
+    assert not (run / "training.png").exists()
+    assert evaluate.main([str(run), "--num-tasks=2", "--num-iterations=1", "--episodes=4"]) == 0

@@ -1,0 +1,71 @@
+"""Learning a new task alone: the outer step on one task, again and again, without inner steps.
+
+From a random theta this is learning from scratch; from a meta-learned one it is fine-tuning.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from explorax.adapt import Batch, make_batch
+from explorax.config import MetaConfig
+from explorax.nets import Policy
+from explorax.optimizers import init_outer, outer_step
+from explorax.outer import MetaParams
+from explorax.rollout import TaskParams, rollout
+from explorax.types import Env, Gaussian, PyTree, Task
+
+AXES = TaskParams(latent=0, policy=0)  # pyright: ignore[reportArgumentType]
+
+
+def learn_alone(
+    policy: Policy,
+    config: MetaConfig,
+    env: Env,
+    params: MetaParams,
+    num_iterations: int,
+    num_episodes: int,
+    tasks: Task,
+    keys: PRNGKeyArray,
+    emit: Callable[[Batch], PyTree],
+) -> PyTree:
+    """``AdaptFunction`` that trains theta, and a latent from its prior, on every task by itself.
+
+    ``config.test_optimizer`` says how; its settings are those of the outer step.
+    """
+    assert config.test_optimizer != "sgd"
+    config = replace(
+        config,
+        optimizer=config.test_optimizer,
+        estimator="loglik",
+        num_inner_steps=0,
+        num_train_tasks=1,
+        meta_batch_size=1,
+        num_episodes=num_episodes,
+    )
+    prior = jnp.zeros((1, config.latent_dim))
+    start = params._replace(latent=Gaussian(prior, prior))
+
+    def improve(meta, outer, batch):
+        batch = jax.tree.map(lambda x: x[None, None], batch)  # one stage of one task
+        index = jnp.zeros(1, jnp.int32)
+        return outer_step(policy, config, meta, outer, index, batch, reduce=lambda tree: tree)[:2]
+
+    def iteration(carry, index):
+        meta, outer = carry
+        episode_keys = jax.vmap(
+            lambda key: jax.random.split(jax.random.fold_in(key, index), num_episodes)
+        )(keys)
+        acting = TaskParams(jax.tree.map(lambda x: x[:, 0], meta.latent), meta.policy)
+        trajectory = rollout(env, policy, acting, AXES, tasks, episode_keys)
+        batch = jax.vmap(lambda t: make_batch(t, config.discount, config.gae_lambda))(trajectory)
+        return jax.vmap(improve)(meta, outer, batch), jax.vmap(emit)(batch)
+
+    repeat = lambda x: jnp.broadcast_to(x, (len(keys), *x.shape))  # noqa: E731
+    first = jax.tree.map(repeat, (start, init_outer(config, start)))
+    with jax.default_matmul_precision("highest"):
+        _, emitted = jax.lax.scan(iteration, first, jnp.arange(num_iterations + 1))
+    return emitted
