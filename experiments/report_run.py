@@ -20,13 +20,16 @@ import pictures
 from config import Config, MetaTestConfig, settings_id
 from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
+from explorax.adapt import task_axes
 from explorax.meta_update import build
 from explorax.metatest import MetaTestResult, meta_test
+from explorax.nets import Policy
 from explorax.outer import MetaParams
 from explorax.parallel import replicate, task_mesh
+from explorax.rollout import TaskParams, returns_and_success, rollout
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.train import FitResult
-from explorax.types import Env, Task
+from explorax.types import Env, Gaussian, Task
 from paper import paper_curves
 from run_directory import RunDirectory, write_json
 from runtime import import_envs, make_env
@@ -123,20 +126,18 @@ def summarise(values: Any) -> dict[str, list[float | None]]:
 def do_nothing(env: Env, tasks: Task) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Mean return and success of the action 0."""
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-    keys = jax.random.split(jax.random.key(0), num_tasks)  # there is no noise in a reset
-    state = jax.vmap(env.reset)(keys, tasks)
-    action = jnp.zeros(env.action_size)
 
-    def step_one(packed, task):
-        state = env.step(env.unpack(packed, task), action)
-        return env.pack(state), state.reward, state.metrics["success"]
+    def still(_, obs, latent):
+        mean = jnp.zeros((*obs.shape[:-1], env.action_size))
+        return Gaussian(mean, jnp.full_like(mean, -jnp.inf))
 
-    def step(packed, _):
-        packed, reward, success = jax.vmap(step_one)(packed, tasks)
-        return packed, (reward, success)
-
-    _, (reward, success) = jax.lax.scan(step, jax.vmap(env.pack)(state), length=env.horizon)
-    return jnp.mean(jnp.sum(reward, axis=0)), jnp.mean(jnp.max(success, axis=0))
+    no_latent = jnp.zeros((num_tasks, 0))
+    params = TaskParams(Gaussian(no_latent, no_latent), ())
+    keys = jax.random.split(jax.random.key(0), (num_tasks, 1))
+    policy = Policy(lambda _: (), still)
+    trajectory = rollout(env, policy, params, task_axes("latents"), tasks, keys)
+    episode_return, success = returns_and_success(trajectory)
+    return jnp.mean(episode_return), jnp.mean(success)
 
 
 def write_metatest(run: RunDirectory, out: Path, meta_iteration: int, report: dict) -> Path:

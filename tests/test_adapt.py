@@ -206,3 +206,18 @@ def test_first_order_takes_the_step_for_a_constant():
         return sum(jnp.sum(x) for x in jax.tree.leaves(stepped))
 
     jax.tree.map(lambda g: np.testing.assert_array_equal(g, 1.0), jax.grad(moved)(params))
+
+
+def test_what_comes_after_an_episodes_end_does_not_count():
+    """All episodes end with step 12: the batch is that of episodes of 12 steps."""
+    _, whole = sampled()
+    trajectory = whole.trajectory
+    alive = jnp.where(jnp.arange(20) < 12, jnp.ones((6, 20)), 0.0)
+    ended = trajectory._replace(alive=alive, reward=trajectory.reward * alive)
+    shorter = trajectory._replace(
+        **{k: getattr(trajectory, k)[:, :12] for k in ("obs", "reward", "alive")}
+    )
+    batch, expected = make_batch(ended, 0.99, 0.95), make_batch(shorter, 0.99, 0.95)
+    np.testing.assert_array_equal(batch.advantage[:, 12:], 0.0)
+    np.testing.assert_allclose(batch.advantage[:, :12], expected.advantage, atol=1e-3)
+    np.testing.assert_allclose(batch.episode_advantage, expected.episode_advantage, atol=1e-3)

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     """One task's episodes at one stage, with their advantages."""
 
     trajectory: Trajectory  # leading axis K
-    advantage: Float[Array, "K T"]  # GAE, standardised over the task's K*T steps
+    advantage: Float[Array, "K T"]  # GAE, standardised over the task's steps, 0 after an end
     # discounted return less the baseline at t = 0, standardised over the K episodes: never GAE,
     # since the baseline does not see z, and bootstrapping from it would lose what z does later
     episode_advantage: Float[Array, " K"]
@@ -35,15 +35,16 @@ class Batch(NamedTuple):
 
 def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Batch:
     """Advantages of one task's episodes: linear baseline refitted on them, GAE, standardised."""
+    alive = trajectory.alive
     target = returns.discounted_returns(trajectory.reward, discount)
-    value = returns.linear_baseline(trajectory.obs, target)
+    value = returns.linear_baseline(trajectory.obs, target, alive)
     advantage = returns.gae(trajectory.reward, value, discount, gae_lambda)
     floor = 1e-5 * jnp.max(jnp.abs(target))  # float32 cannot tell returns apart below it
     return Batch(
         trajectory,
-        advantage=returns.standardize(advantage, floor),
+        advantage=returns.standardize(advantage, floor, alive),
         episode_advantage=returns.standardize((target - value)[:, 0], floor),
-        inverse_std=returns.inverse_std(advantage, floor),
+        inverse_std=returns.inverse_std(advantage, floor, alive),
     )
 
 

@@ -144,8 +144,9 @@ def task_loss(
 
 def kl_to_sampling(dist: Gaussian, batch: Batch, stride: int = 1) -> Float[Array, ""]:
     """Mean action KL(sampling || new) in nats; ``dist`` has leading axes (K, T / stride)."""
-    old = jax.tree.map(lambda x: x[:, ::stride], batch.trajectory.action_dist)
-    return jnp.mean(distributions.kl(old, dist))
+    trajectory = batch.trajectory
+    old, alive = jax.tree.map(lambda x: x[:, ::stride], (trajectory.action_dist, trajectory.alive))
+    return jnp.mean(distributions.kl(old, dist), where=alive > 0)
 
 
 def sampling_credit(
@@ -185,7 +186,7 @@ def sampling_surrogate(
         total += jnp.sum(improvement(config, log_ratio, credit)[0])
     if config.adapt in ("params", "both"):
         _, log_ratio = act_again(policy, params.policy, z, batch)
-        total += jnp.sum(improvement(config, log_ratio, credit)[0])
+        total += jnp.sum(improvement(config, log_ratio, credit)[0] * trajectory.alive)
     return total / trajectory.reward.shape[-1]
 
 

@@ -49,38 +49,63 @@ def baseline_features(obs: Float[Array, "*batch T O"]) -> Float[Array, "*batch T
 
 
 def linear_baseline(
-    obs: Float[Array, "K T O"], target: Float[Array, "K T"], ridge: float = 1e-5
+    obs: Float[Array, "K T O"],
+    target: Float[Array, "K T"],
+    weight: Float[Array, "K T"] | None = None,
+    ridge: float = 1e-5,
 ) -> Float[Array, "K T"]:
     """Ridge regression of ``target`` on ``baseline_features``, fitted on all K*T steps: its values.
 
     Features are standardised first and the intercept is not penalised, so float32 suffices: the
     raw normal equations mix 1e2 with 1e-6 and their Cholesky factor is NaN. Should it fail all the
     same, the values are the mean of ``target``.
+
+    Args:
+      obs: of K episodes.
+      target: returns to go.
+      weight: of each step, 0 where the episode has ended; there the value is 0 too. None: all 1.
+      ridge: penalty per sample.
     """
     chex.assert_rank([obs, target], [3, 2])
+    weight = jnp.ones_like(target) if weight is None else weight
     features = baseline_features(obs)
-    flat = features.reshape(-1, features.shape[-1])
-    mean = jnp.mean(flat, axis=0)
-    scale = 1.0 / (jnp.std(flat, axis=0) + 1e-4)
-    flat = (flat - mean) * scale
-    target_mean = jnp.mean(target)
+    flat, w = features.reshape(-1, features.shape[-1]), weight.reshape(-1)
+    flat = flat - _mean(flat, w[:, None], axis=0)
+    flat = flat / (jnp.sqrt(_mean(jnp.square(flat), w[:, None], axis=0)) + 1e-4)
+    target_mean = _mean(target, weight)
     residual = target.reshape(-1) - target_mean
-    num_samples = flat.shape[0]
-    gram = flat.T @ flat / num_samples + ridge * jnp.eye(flat.shape[-1])
-    weights = jax.scipy.linalg.solve(gram, flat.T @ residual / num_samples, assume_a="pos")
-    weights = jnp.where(jnp.all(jnp.isfinite(weights)), weights, 0.0)
-    return (flat @ weights).reshape(target.shape) + target_mean
+    num_samples = jnp.sum(w)
+    weighted = flat * w[:, None]
+    gram = weighted.T @ flat / num_samples + ridge * jnp.eye(flat.shape[-1])
+    solution = jax.scipy.linalg.solve(gram, weighted.T @ residual / num_samples, assume_a="pos")
+    solution = jnp.where(jnp.all(jnp.isfinite(solution)), solution, 0.0)
+    return ((flat @ solution).reshape(target.shape) + target_mean) * weight
 
 
-def standardize(x: Float[Array, "*shape"], floor: ArrayLike = 1e-8) -> Float[Array, "*shape"]:
+def standardize(
+    x: Float[Array, "*shape"],
+    floor: ArrayLike = 1e-8,
+    weight: Float[Array, "*shape"] | None = None,
+) -> Float[Array, "*shape"]:
     """Zero mean and unit deviation over all axes; 0 where the deviation is below ``floor``.
 
-    The floor keeps rounding errors among equal returns from being blown up to size 1.
+    The floor keeps rounding errors among equal returns from being blown up to size 1. Entries of
+    ``weight`` 0 do not count, and become 0.
     """
-    return (x - jnp.mean(x)) * inverse_std(x, floor)
+    weight = jnp.ones_like(x) if weight is None else weight
+    return (x - _mean(x, weight)) * inverse_std(x, floor, weight) * weight
 
 
-def inverse_std(x: Float[Array, "*shape"], floor: ArrayLike = 1e-8) -> Float[Array, ""]:
-    """1 / the deviation over all axes; 0 where that is below ``floor``."""
-    std = jnp.std(x)
+def inverse_std(
+    x: Float[Array, "*shape"],
+    floor: ArrayLike = 1e-8,
+    weight: Float[Array, "*shape"] | None = None,
+) -> Float[Array, ""]:
+    """1 / the (weighted) deviation over all axes; 0 where that is below ``floor``."""
+    weight = jnp.ones_like(x) if weight is None else weight
+    std = jnp.sqrt(_mean(jnp.square(x - _mean(x, weight)), weight))
     return jnp.where(std > floor, 1.0 / jnp.maximum(std, floor), 0.0)
+
+
+def _mean(x: Array, weight: Array, axis: int | None = None) -> Array:
+    return jnp.sum(x * weight, axis=axis) / jnp.sum(weight, axis=axis)

@@ -72,7 +72,8 @@ def rollout(
       keys: typed keys (N, K), consumed.
 
     Returns:
-      A Trajectory with leading axes (N, K).
+      A Trajectory with leading axes (N, K). Once an episode has ended, its state stays as it is
+      and its rewards are 0.
     """
     chex.assert_rank(keys, 2)
     num_tasks, num_episodes = keys.shape
@@ -95,18 +96,21 @@ def rollout(
 
     def step_one(packed, task, action):
         state = env.step(env.unpack(packed, task), action)
-        return env.pack(state), state.obs, state.reward, state.metrics["success"]
+        return (env.pack(state), state.obs), state.reward, state.metrics["success"], state.done
 
     def step(carry, noise):
-        packed, obs = carry
+        (packed, obs), alive = carry
         dist = flat(act(params.policy, by_task(obs), task_latents))
         action = distributions.sample(dist, noise)
-        packed, next_obs, reward, success = jax.vmap(step_one)(packed, episode_task, action)
+        after, reward, success, done = jax.vmap(step_one)(packed, episode_task, action)
+        after = where(alive, after, (packed, obs))
         log_prob = distributions.log_prob(dist, action)
-        return (packed, next_obs), (obs, action, dist, log_prob, reward, success)
+        outcome = (reward * alive, success * alive, alive)
+        return (after, alive * (1.0 - done)), (obs, action, dist, log_prob, *outcome)
 
     time_first = jnp.moveaxis(episode.action_noise, 1, 0)
-    _, per_step = jax.lax.scan(step, (episode.packed, episode.obs), time_first)
+    alive = jnp.ones(num_tasks * num_episodes)
+    _, per_step = jax.lax.scan(step, ((episode.packed, episode.obs), alive), time_first)
     per_step = jax.tree.map(lambda x: by_task(jnp.moveaxis(x, 0, 1)), per_step)
     return Trajectory(
         *per_step,
@@ -114,6 +118,15 @@ def rollout(
         latent_noise=by_task(episode.latent_noise),
         latent_log_prob=by_task(episode.latent_log_prob),
     )
+
+
+def where(condition: Float[Array, " E"], new: PyTree, old: PyTree) -> PyTree:
+    """Episode by episode ``new`` where ``condition`` is not 0, else ``old``."""
+
+    def leaf(a: Array, b: Array) -> Array:
+        return jnp.where(condition.reshape(-1, *[1] * (a.ndim - 1)) > 0, a, b)
+
+    return jax.tree.map(leaf, new, old)
 
 
 def returns_and_success(trajectory: Trajectory) -> tuple[Array, Array]:

@@ -33,13 +33,18 @@ class EnvState(Protocol):
     def reward(self) -> Float[Array, ""]: ...
 
     @property
+    def done(self) -> Float[Array, ""]:
+        """1.0 where this step ended the episode early, else 0.0."""
+        ...
+
+    @property
     def metrics(self) -> dict[str, Float[Array, ""]]:
         """Holds at least ``success``: 1.0 where this step reached the goal, else 0.0."""
         ...
 
 
 class Env(Protocol):
-    """A fixed-horizon environment whose task is data: one unbatched episode at a time.
+    """An environment whose task is data: one unbatched episode of at most ``horizon`` steps.
 
     A Brax ``Env`` with the four extra members below satisfies it. Nothing here is batched; the
     library vmaps over episodes and tasks.
@@ -93,6 +98,7 @@ class Trajectory(NamedTuple):
     log_prob: Float[Array, "T"]  # of action under action_dist, summed over A
     reward: Float[Array, "T"]  # after the action
     success: Float[Array, "T"]  # 1.0 where the step reached the goal
+    alive: Float[Array, "T"]  # 1.0 up to the step that ended the episode, then 0.0
     latent: Float[Array, "L"]  # z, drawn once for the episode
     latent_noise: Float[Array, "L"]  # z = mean + exp(log_std) * latent_noise
     latent_log_prob: Float[Array, ""]  # of z under the distribution it was drawn from
