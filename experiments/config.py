@@ -19,6 +19,7 @@ PresetName = Literal[
     "push-maml",
     "push-scratch",
     "wheeled-maesn",
+    "ant-maesn",
     "point-maesn",
 ]
 
@@ -27,8 +28,8 @@ PresetName = Literal[
 class EnvConfig:
     """The environment."""
 
-    name: Literal["push", "wheeled", "point"] = "push"
-    """Planar pushing of one of five blocks; a car or a point robot that looks for a goal."""
+    name: Literal["push", "wheeled", "ant", "point"] = "push"
+    """Planar pushing of one of five blocks; a car, an ant or a point that looks for a goal."""
     block_shape: Literal["disc", "box"] = "disc"
     """Push only: boxes are the paper's, discs several times as fast."""
     reward: Literal["dense", "sparse"] = "dense"
@@ -39,7 +40,7 @@ class EnvConfig:
     def __post_init__(self):
         for name, usual, has_it in (
             ("block_shape", "disc", ("push",)),
-            ("physics", "fast", ("push", "wheeled")),
+            ("physics", "fast", ("push", "wheeled", "ant")),
         ):
             require(
                 self.name in has_it or getattr(self, name) == usual,
@@ -122,6 +123,13 @@ class Config:
 
     def __post_init__(self):
         require(0 <= self.seed < 2**31, "seed", "must be in 0..2147483647")
+        decay, iterations = self.meta.ppo.decay_iterations, self.train.num_iterations
+        require(
+            decay == 0 or decay >= iterations,
+            "meta.ppo.decay_iterations",
+            f"must be 0 or at least train.num_iterations ({iterations}), or nothing is learned "
+            "in the end",
+        )
 
 
 ABOUT_THE_CALL = ("run_dir", "resume")

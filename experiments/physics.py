@@ -26,7 +26,7 @@ SETTINGS = ((1, 4), (2, 4), (3, 6), (5, 10), (10, 20))
 class PhysicsConfig:
     """Drift from MuJoCo C and speed by solver iterations."""
 
-    suite: Literal["push", "wheeled"] = "wheeled"
+    suite: Literal["push", "wheeled", "ant"] = "wheeled"
     """The environment."""
     num_episodes: int = 64
     """Episodes of the comparison."""

@@ -1,11 +1,14 @@
 """Settings by name. Each runs as it stands; flags override single fields."""
 
-from config import Config, EnvConfig, MetaTestConfig, TrainConfig
+from dataclasses import replace
+from typing import Any
+
+from config import Config, EnvConfig, MetaTestConfig, PresetName, TrainConfig
 from explorax.algos.latent_space import latent_space
 from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
 from explorax.algos.scratch import scratch
-from explorax.config import TRPOConfig
+from explorax.config import MetaConfig, TRPOConfig
 
 # Gupta et al. 2018 (arXiv 1802.07245) and its public code: 500 iterations of TRPO, 20 tasks of 50
 # episodes, mu_i ~ N(0, 1), inner step sizes that start at 1, boxes.
@@ -34,33 +37,32 @@ POINT_MAESN = Config(
     train=TrainConfig(num_iterations=150, chunk_size=25, checkpoint_every=50),
 )
 
-# Episodes of 200 steps: half as many give as many steps an iteration as on Push.
-WHEELED_MAESN = Config(
-    preset="wheeled-maesn",
-    env=EnvConfig(name="wheeled"),
-    meta=maesn(num_episodes=20),
-)
+
+def decaying(preset: PresetName, num_iterations: int, meta: MetaConfig, **overrides: Any) -> Config:
+    """A run of ppo whose step size falls to 0 at its end: without, later is not better."""
+    ppo = replace(meta.ppo, decay_iterations=num_iterations)
+    train = TrainConfig(num_iterations=num_iterations)
+    return Config(preset=preset, meta=replace(meta, ppo=ppo), train=train, **overrides)
+
 
 PRESETS: dict[str, Config] = {
     preset.preset: preset
     for preset in (
-        Config(preset="push-maesn", meta=maesn()),
-        Config(preset="push-maesn-long", meta=maesn(), train=TrainConfig(num_iterations=200)),
+        decaying("push-maesn", 100, maesn()),
+        decaying("push-maesn-long", 200, maesn()),
         PUSH_MAESN_PAPER,
         # half the steps an iteration, twice the iterations: as many environment steps
-        Config(
-            preset="push-latent-space",
-            meta=latent_space(),
-            train=TrainConfig(num_iterations=200),
-        ),
-        Config(preset="push-maml", meta=maml()),
+        decaying("push-latent-space", 200, latent_space()),
+        decaying("push-maml", 100, maml()),
         Config(
             preset="push-scratch",
             meta=scratch(),
             train=TrainConfig(num_iterations=0),
             metatest=MetaTestConfig(num_iterations=100),
         ),
-        WHEELED_MAESN,
+        # episodes of 200 steps: half as many give as many steps an iteration as on Push
+        decaying("wheeled-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="wheeled")),
+        decaying("ant-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="ant")),
         POINT_MAESN,
     )
 }

@@ -223,3 +223,12 @@ def test_maesn_learns_the_point_robot(optimizer):
     )(state.params, jax.random.key(1))
     success = np.mean(result.success, axis=0)
     assert success[5] > success[0] + 0.2
+
+
+def test_nothing_is_learned_once_the_step_size_has_fallen_to_zero():
+    ppo = dataclasses.replace(METHODS["maesn-ppo"].ppo, decay_iterations=1)
+    learner, first = learner_and_state(dataclasses.replace(METHODS["maesn-ppo"], ppo=ppo))
+    update = jax.jit(learner.update)
+    second, _ = update(first)
+    third, _ = update(second)
+    assert bits(first.params) != bits(second.params) == bits(third.params)

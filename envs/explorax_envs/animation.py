@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Patch
+from matplotlib.patches import Circle
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
@@ -183,7 +183,7 @@ def goal_handle(radius: float) -> Line2D:
     return Line2D([], [], label=f"goal, {radius} m", **style)
 
 
-def move(ax: Axes, patches: Sequence[Patch], x: float, y: float, angle: float = 0.0) -> None:
+def move(ax: Axes, patches: Sequence[Artist], x: float, y: float, angle: float = 0.0) -> None:
     """Turns patches by ``angle`` (rad) about the origin, then shifts them to x, y (m)."""
     transform = Affine2D().rotate(angle).translate(x, y) + ax.transData
     for patch in patches:

@@ -7,12 +7,13 @@ from brax import envs as brax_envs
 from brax.envs.base import Env
 
 from explorax_envs import task_files
+from explorax_envs.ant import Ant
 from explorax_envs.checks import check_choice
 from explorax_envs.point import Point
 from explorax_envs.push import Push
 from explorax_envs.wheeled import Wheeled
 
-_ENVS: dict[str, type[Env]] = {"point": Point, "push": Push, "wheeled": Wheeled}
+_ENVS: dict[str, type[Env]] = {"ant": Ant, "point": Point, "push": Push, "wheeled": Wheeled}
 
 
 def make(name: str, **kwargs: Any) -> Env:

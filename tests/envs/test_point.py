@@ -73,5 +73,7 @@ def test_brax_ppo_trains_on_it_unmodified():
 def test_bad_arguments_name_the_field_and_its_choices():
     with pytest.raises(ValueError, match="reward must be one of dense, sparse; got 'x'"):
         Point(reward="x")
-    with pytest.raises(ValueError, match="name must be one of point, push, wheeled; got 'pint'"):
+    with pytest.raises(
+        ValueError, match="name must be one of ant, point, push, wheeled; got 'pint'"
+    ):
         explorax_envs.make("pint")

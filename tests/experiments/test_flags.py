@@ -64,6 +64,7 @@ def refused(tmp_path, monkeypatch, capfd, snapshot):
         ("--meta.ppo.entropy-coef=-0.1", ["meta.ppo.entropy_coef: "]),
         ("--meta.ppo.entropy-max-std 0", ["meta.ppo.entropy_max_std: "]),
         ("--meta.inner-lr-mean nan", ["meta.inner_lr_mean: "]),
+        ("--train.num-iterations 101", ["meta.ppo.decay_iterations: ", "101"]),
         ("--train.num-iterations=-1", ["train.num_iterations: "]),
         ("--train.chunk-size 0", ["train.chunk_size: "]),
         ("--train.checkpoint-every=-3", ["train.checkpoint_every: "]),

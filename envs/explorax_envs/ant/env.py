@@ -1,0 +1,127 @@
+"""The Ant environment: a four-legged robot must walk to a goal it cannot see."""
+
+from importlib import resources
+from xml.etree import ElementTree
+
+import jax
+import jax.numpy as jnp
+from brax.envs.base import State
+from jaxtyping import Array, Float, PRNGKeyArray
+from mujoco import mjx
+
+from explorax_envs.checks import check_choice
+from explorax_envs.goals import GoalTask, half_circle, task_format
+from explorax_envs.mjx_env import Carry, MjxEnv, load_system
+
+GOAL_RADIUS = 2.0
+SUCCESS_RADIUS = 0.8
+HEALTHY_HEIGHT = (0.2, 1.0)
+CONTROL_COEF = 0.005
+ALIVE_BONUS, GOAL_BONUS = 0.05, 4.0
+MOTOR_GEAR = "30"
+QPOS_NOISE, QVEL_NOISE = 0.01, 0.1
+NUM_Q, NUM_V = 15, 14
+
+SOLVER_ITERATIONS = {"fast": (5, 10), "exact": (10, 20)}
+"""Newton iterations and line-search iterations of a physics step by kind of physics."""
+
+
+def scene_xml() -> str:
+    """Brax's standard ant (its feet alone touch the ground) with motors of gear 30.
+
+    The contact solver starts every step from the unconstrained acceleration, not from the last
+    one, which is not carried from step to step.
+    """
+    asset = resources.files("brax.envs").joinpath("assets/ant.xml")
+    root = ElementTree.fromstring(asset.read_text(encoding="utf-8"))
+    option = root.find("option")
+    assert option is not None
+    option.set("iterations", "100")
+    ElementTree.SubElement(option, "flag", warmstart="disable")
+    for motor in root.iterfind("actuator/motor"):
+        motor.set("gear", MOTOR_GEAR)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+class Ant(MjxEnv):
+    """Brax's ant on MuJoCo's physics (MJX): 200 steps of 0.01 s, 41 numbers, 8 actions.
+
+    Action: motor controls in [-1, 1], hips and ankles in the scene's order, torque 30 N m each.
+    Observation: joint positions (15: torso x, y, z, quaternion, 8 angles), velocities (14), the
+    torso's rotation matrix (9) and the centre of mass (3). The goal, 2 m away on the side of
+    positive y, is not observed. An episode ends (``done``) where the torso's height leaves 0.2 to
+    1.0 m.
+
+    Source: Gupta et al. 2018, arXiv 1802.07245. Their 125 observations and their reward also have
+    clipped contact forces, which are 0 in many versions of MuJoCo; ours have none.
+    """
+
+    horizon = 200
+    control_limit = 1.0
+    task_format = task_format("ant")
+    observation_size = NUM_Q + NUM_V + 9 + 3
+
+    def __init__(self, reward: str = "dense", physics: str = "fast") -> None:
+        """Loads the scene.
+
+        Args:
+            reward: ``dense`` is 4 minus the 1-norm of the centre of mass's way to the goal, minus
+                0.005 times the squared actions, plus 0.05; ``sparse`` has the goal's own 1-norm
+                where the goal is more than 0.8 m away.
+            physics: ``fast`` (few solver iterations) or ``exact``.
+
+        Raises:
+            ValueError: an argument is none of its choices.
+        """
+        check_choice("reward", reward, ("dense", "sparse"))
+        check_choice("physics", physics, SOLVER_ITERATIONS)
+        super().__init__(load_system(scene_xml(), SOLVER_ITERATIONS[physics]))
+        self.reward = reward
+        self.physics = physics
+
+    def sample_tasks(self, key: PRNGKeyArray, num_tasks: int) -> GoalTask:
+        """Goals on the upper half of a circle of 2 m."""
+        return half_circle(key, num_tasks, GOAL_RADIUS)
+
+    def observe(self, qpos: Float[Array, "15"], qvel: Float[Array, "14"]) -> Float[Array, "41"]:
+        """Joints, the torso's rotation matrix row by row, the centre of mass."""
+        placed = mjx.kinematics(self.sys, self._template.replace(qpos=qpos))
+        mass = self.sys.body_mass
+        centre = mass @ placed.xipos / jnp.sum(mass)
+        return jnp.concatenate([qpos, qvel, placed.xmat[1].reshape(-1), centre])
+
+    def reset(self, rng: PRNGKeyArray, task: GoalTask | None = None) -> State:
+        """The ant standing at the origin, shaken a little; draws a task where none is given.
+
+        Args:
+            rng: typed or raw key.
+            task: one task, without leading axes.
+        """
+        key_task, key_qpos, key_qvel = jax.random.split(rng, 3)
+        if task is None:
+            task = jax.tree.map(lambda x: x[0], self.sample_tasks(key_task, 1))
+        qpos = self.sys.init_q + QPOS_NOISE * jax.random.normal(key_qpos, (NUM_Q,))
+        turn = qpos[3:7] / jnp.linalg.norm(qpos[3:7])
+        qvel = QVEL_NOISE * jax.random.normal(key_qvel, (NUM_V,))
+        return self.unpack(Carry(qpos.at[3:7].set(turn), qvel), task)
+
+    def step(self, state: State, action: Float[Array, "8"]) -> State:
+        """One control step of 0.01 s; ``action`` is clipped to [-1, 1]."""
+        goal = state.info["task"].goal
+        pipeline_state = self.advance(state, action)
+        obs = self.observe(pipeline_state.qpos, pipeline_state.qvel)
+        way = obs[-3:-1] - goal
+        inside = jnp.linalg.norm(way) <= SUCCESS_RADIUS
+        cost = jnp.sum(jnp.abs(way))
+        if self.reward == "sparse":
+            cost = jnp.where(inside, cost, jnp.sum(jnp.abs(goal)))
+        effort = CONTROL_COEF * jnp.sum(jnp.square(jnp.clip(action, -1.0, 1.0)))
+        low, high = HEALTHY_HEIGHT
+        height = pipeline_state.qpos[2]
+        return state.replace(
+            pipeline_state=pipeline_state,
+            obs=obs,
+            reward=GOAL_BONUS - cost - effort + ALIVE_BONUS,
+            done=jnp.where((height < low) | (height > high), 1.0, 0.0),
+            metrics={**state.metrics, "success": inside.astype(jnp.float32)},
+        )
