@@ -11,7 +11,7 @@ from explorax import distributions, returns
 from explorax.config import Adapt, MetaConfig
 from explorax.estimators import SURROGATES, Surrogate, loglik
 from explorax.nets import Policy
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import TaskParams, rollout, stage_keys
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
 
 
@@ -169,9 +169,7 @@ def unroll(
 
     def stage(params: TaskParams, inputs):
         index, stage_scale = inputs
-        episode_keys = jax.vmap(
-            lambda key: jax.random.split(jax.random.fold_in(key, index), config.num_episodes)
-        )(keys)
+        episode_keys = stage_keys(keys, index, config.num_episodes)
         batch = batch_all(rollout(env, policy, params, axes, tasks, episode_keys))
         is_last = index == len(scale) - 1
         stay = lambda params, *_: params  # noqa: E731

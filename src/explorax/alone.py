@@ -15,7 +15,7 @@ from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.optimizers import init_outer, outer_step
 from explorax.outer import MetaParams
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import TaskParams, rollout, stage_keys
 from explorax.types import Env, Gaussian, PyTree, Task
 
 AXES = TaskParams(latent=0, policy=0)  # pyright: ignore[reportArgumentType]
@@ -56,9 +56,7 @@ def learn_alone(
 
     def iteration(carry, index):
         meta, outer = carry
-        episode_keys = jax.vmap(
-            lambda key: jax.random.split(jax.random.fold_in(key, index), num_episodes)
-        )(keys)
+        episode_keys = stage_keys(keys, index, num_episodes)
         acting = TaskParams(jax.tree.map(lambda x: x[:, 0], meta.latent), meta.policy)
         trajectory = rollout(env, policy, acting, AXES, tasks, episode_keys)
         batch = jax.vmap(lambda t: make_batch(t, config.discount, config.gae_lambda))(trajectory)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import distributions
 from explorax.nets import Policy
@@ -117,6 +117,13 @@ def rollout(
         latent=task_latents,
         latent_noise=by_task(episode.latent_noise),
         latent_log_prob=by_task(episode.latent_log_prob),
+    )
+
+
+def stage_keys(keys: PRNGKeyArray, stage: Int[Array, ""], num_episodes: int) -> PRNGKeyArray:
+    """Of each task's key (N,) the keys of its episodes at a stage, (N, K)."""
+    return jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, stage), num_episodes))(
+        keys
     )
 
 

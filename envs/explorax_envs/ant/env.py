@@ -3,23 +3,18 @@
 from importlib import resources
 from xml.etree import ElementTree
 
-import jax
 import jax.numpy as jnp
 from brax.envs.base import State
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 from mujoco import mjx
 
-from explorax_envs.checks import check_choice
-from explorax_envs.goals import GoalTask, half_circle, task_format
-from explorax_envs.mjx_env import Carry, MjxEnv, load_system
+from explorax_envs.goal_env import SUCCESS_RADIUS, GoalEnv
+from explorax_envs.goals import task_format
 
-GOAL_RADIUS = 2.0
-SUCCESS_RADIUS = 0.8
 HEALTHY_HEIGHT = (0.2, 1.0)
 CONTROL_COEF = 0.005
 ALIVE_BONUS, GOAL_BONUS = 0.05, 4.0
 MOTOR_GEAR = "30"
-QPOS_NOISE, QVEL_NOISE = 0.01, 0.1
 NUM_Q, NUM_V = 15, 14
 
 SOLVER_ITERATIONS = {"fast": (5, 10), "exact": (10, 20)}
@@ -43,7 +38,7 @@ def scene_xml() -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-class Ant(MjxEnv):
+class Ant(GoalEnv):
     """Brax's ant on MuJoCo's physics (MJX): 200 steps of 0.01 s, 41 numbers, 8 actions.
 
     Action: motor controls in [-1, 1], hips and ankles in the scene's order, torque 30 N m each.
@@ -73,15 +68,7 @@ class Ant(MjxEnv):
         Raises:
             ValueError: an argument is none of its choices.
         """
-        check_choice("reward", reward, ("dense", "sparse"))
-        check_choice("physics", physics, SOLVER_ITERATIONS)
-        super().__init__(load_system(scene_xml(), SOLVER_ITERATIONS[physics]))
-        self.reward = reward
-        self.physics = physics
-
-    def sample_tasks(self, key: PRNGKeyArray, num_tasks: int) -> GoalTask:
-        """Goals on the upper half of a circle of 2 m."""
-        return half_circle(key, num_tasks, GOAL_RADIUS)
+        super().__init__(scene_xml(), SOLVER_ITERATIONS, reward, physics)
 
     def observe(self, qpos: Float[Array, "15"], qvel: Float[Array, "14"]) -> Float[Array, "41"]:
         """Joints, the torso's rotation matrix row by row, the centre of mass."""
@@ -90,20 +77,9 @@ class Ant(MjxEnv):
         centre = mass @ placed.xipos / jnp.sum(mass)
         return jnp.concatenate([qpos, qvel, placed.xmat[1].reshape(-1), centre])
 
-    def reset(self, rng: PRNGKeyArray, task: GoalTask | None = None) -> State:
-        """The ant standing at the origin, shaken a little; draws a task where none is given.
-
-        Args:
-            rng: typed or raw key.
-            task: one task, without leading axes.
-        """
-        key_task, key_qpos, key_qvel = jax.random.split(rng, 3)
-        if task is None:
-            task = jax.tree.map(lambda x: x[0], self.sample_tasks(key_task, 1))
-        qpos = self.sys.init_q + QPOS_NOISE * jax.random.normal(key_qpos, (NUM_Q,))
-        turn = qpos[3:7] / jnp.linalg.norm(qpos[3:7])
-        qvel = QVEL_NOISE * jax.random.normal(key_qvel, (NUM_V,))
-        return self.unpack(Carry(qpos.at[3:7].set(turn), qvel), task)
+    def valid(self, qpos: Float[Array, "15"]) -> Float[Array, "15"]:
+        """With a quaternion of length 1."""
+        return qpos.at[3:7].set(qpos[3:7] / jnp.linalg.norm(qpos[3:7]))
 
     def step(self, state: State, action: Float[Array, "8"]) -> State:
         """One control step of 0.01 s; ``action`` is clipped to [-1, 1]."""

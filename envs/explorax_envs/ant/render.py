@@ -9,7 +9,8 @@ from matplotlib.patches import Circle
 
 from explorax_envs import goal_pictures
 from explorax_envs.animation import move
-from explorax_envs.ant.env import SUCCESS_RADIUS, Ant
+from explorax_envs.ant.env import Ant
+from explorax_envs.goal_env import SUCCESS_RADIUS
 
 HIPS = np.array([[0.2, 0.2], [-0.2, 0.2], [-0.2, -0.2], [0.2, -0.2]])
 """The legs' hip joints in the torso's frame (m), as in the scene; shin and foot point outwards."""

@@ -2,20 +2,15 @@
 
 from importlib import resources
 
-import jax
 import jax.numpy as jnp
 from brax.envs.base import State
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from explorax_envs.checks import check_choice
-from explorax_envs.goals import GoalTask, goal_cost, half_circle, task_format
-from explorax_envs.mjx_env import Carry, MjxEnv, load_system
+from explorax_envs.goal_env import SUCCESS_RADIUS, GoalEnv
+from explorax_envs.goals import GoalTask, goal_cost, task_format
 
 NUM_JOINTS = 6
-GOAL_RADIUS = 2.0
-SUCCESS_RADIUS = 0.8
 CONTROL_COEF = 0.05
-QPOS_NOISE, QVEL_NOISE = 0.01, 0.1
 
 SOLVER_ITERATIONS = {"fast": (2, 4), "exact": (5, 10)}
 """Newton iterations and line-search iterations of a physics step by kind of physics."""
@@ -26,7 +21,7 @@ def scene_xml() -> str:
     return resources.files(__package__).joinpath("scene.xml").read_text(encoding="utf-8")
 
 
-class Wheeled(MjxEnv):
+class Wheeled(GoalEnv):
     """A car with two motors on MuJoCo's physics (MJX): 200 steps of 0.01 s, 12 numbers, 2 actions.
 
     Action: torques of the left and the right wheel (N m), in [-1, 1], times 2.
@@ -55,33 +50,11 @@ class Wheeled(MjxEnv):
         Raises:
             ValueError: an argument is none of its choices.
         """
-        check_choice("reward", reward, ("dense", "sparse"))
-        check_choice("physics", physics, SOLVER_ITERATIONS)
-        super().__init__(load_system(scene_xml(), SOLVER_ITERATIONS[physics]))
-        self.reward = reward
-        self.physics = physics
-
-    def sample_tasks(self, key: PRNGKeyArray, num_tasks: int) -> GoalTask:
-        """Goals on the upper half of a circle of 2 m."""
-        return half_circle(key, num_tasks, GOAL_RADIUS)
+        super().__init__(scene_xml(), SOLVER_ITERATIONS, reward, physics)
 
     def observe(self, qpos: Float[Array, "6"], qvel: Float[Array, "6"]) -> Float[Array, "12"]:
         """Joint positions and velocities."""
         return jnp.concatenate([qpos, qvel])
-
-    def reset(self, rng: PRNGKeyArray, task: GoalTask | None = None) -> State:
-        """The car at the origin, heading along x, shaken a little; draws a task if none is given.
-
-        Args:
-            rng: typed or raw key.
-            task: one task, without leading axes.
-        """
-        key_task, key_qpos, key_qvel = jax.random.split(rng, 3)
-        if task is None:
-            task = jax.tree.map(lambda x: x[0], self.sample_tasks(key_task, 1))
-        qpos = QPOS_NOISE * jax.random.normal(key_qpos, (NUM_JOINTS,))
-        qvel = QVEL_NOISE * jax.random.normal(key_qvel, (NUM_JOINTS,))
-        return self.unpack(Carry(qpos, qvel), task)
 
     def step(self, state: State, action: Float[Array, "2"]) -> State:
         """One control step of 0.01 s; ``action`` is clipped to [-1, 1]."""

@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 
 from explorax_envs import goal_pictures
 from explorax_envs.animation import move
-from explorax_envs.wheeled.env import SUCCESS_RADIUS, Wheeled
+from explorax_envs.goal_env import SUCCESS_RADIUS
+from explorax_envs.wheeled.env import Wheeled
 
 WHEEL = "#30343a"
 
