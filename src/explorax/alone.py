@@ -40,6 +40,7 @@ def learn_alone(
     config = replace(
         config,
         optimizer=config.test_optimizer,
+        ppo=replace(config.ppo, decay_iterations=0),  # that is meta-training's schedule
         estimator="loglik",
         num_inner_steps=0,
         num_train_tasks=1,

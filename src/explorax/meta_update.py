@@ -52,7 +52,7 @@ class UpdateStreams(NamedTuple):
 
 
 class AdaptFunction(Protocol):
-    """Adapts to N new tasks; theta's start never changes."""
+    """Adapts to N new tasks, each from the same start."""
 
     def __call__(
         self,
@@ -89,7 +89,7 @@ class MetaLearner(NamedTuple):
     update: Callable[[MetaState], tuple[MetaState, Metrics]]
     """one meta-update; scalars out"""
     adapt: AdaptFunction
-    """adaptation to new tasks, by inner steps alone"""
+    """adaptation to new tasks, in the way of the method"""
     policy: Policy
     steps_per_update: int
     """environment steps that one update takes"""

@@ -3,7 +3,7 @@
     theta_i' = theta + alpha grad_theta J_i(theta),   max over theta of sum_i J_i(theta_i')
 
 Where to read it:
-  inner surrogate `loglik`         adapt.policy_objective
+  inner surrogates                 estimators, adapt.policy_objective
   inner step                       adapt.inner_step
   outer objective                  outer.task_loss (the meta-gradient goes through the inner step)
 """
