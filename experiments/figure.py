@@ -1,6 +1,7 @@
 """Draws runs side by side: ``python experiments/figure.py runs/A runs/B ...``.
 
-Runs of one preset are one curve, the mean over its seeds; a CSV with every run is beside it.
+Runs of one preset are one curve, the mean over its seeds. Beside it are a CSV with every run, and
+one with every meta-iteration of their training.
 Exit codes: 0 done, 2 wrong flags or paths.
 """
 
@@ -26,7 +27,7 @@ class FigureConfig:
     run_dirs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Directories with a metatest.json; every run below runs/ if none is given."""
     out: Path = Path("runs/figure")
-    """Path of the PNG and the CSV, without a suffix."""
+    """Path of the PNG and both CSVs, without a suffix."""
 
 
 SAME = ("settings_id", "meta_iteration", "num_tasks", "num_episodes", "tasks")
@@ -90,18 +91,42 @@ def write_csv(path: Path, reports: Sequence[dict[str, Any]]) -> None:
                 writer.writerow([*about, i, *(None if x is None else round(x, 4) for x in row)])
 
 
+TRAINING_COLUMNS = (
+    "meta_iteration", "env_steps", "wall_s", "steps_per_s", "return_pre", "return_post",
+    "success_pre", "success_post", "kl_latent", "kl_policy", "action_std", "inner_lr_mean",
+    "inner_lr_log_std", "inner_lr_params",
+)  # fmt: skip
+
+
+def write_training(path: Path, run_dirs: Sequence[Path], reports: Sequence[dict[str, Any]]) -> None:
+    """One line per run and meta-iteration, of the runs that were trained."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["preset", "seed", *TRAINING_COLUMNS])
+        for run_dir, report in zip(run_dirs, reports, strict=True):
+            metrics = run_dir / "metrics.jsonl"
+            lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+            for record in map(json.loads, lines):
+                values = (record.get(name) for name in TRAINING_COLUMNS)
+                short = (f"{x:.6g}" if isinstance(x, float) else x for x in values)
+                writer.writerow([report["preset"], report["seed"], *short])
+
+
 def main(argv: Sequence[str]) -> int:
     """Draws what the flags name."""
     config = parse(FigureConfig, argv)
     found = sorted(file.parent for file in Path("runs").glob("*/metatest.json"))
-    reports = read_reports(config.run_dirs or found)
+    run_dirs = config.run_dirs or found
+    reports = read_reports(run_dirs)
     from pictures import comparison
 
     config.out.parent.mkdir(parents=True, exist_ok=True)
     png, table = config.out.with_suffix(".png"), config.out.with_suffix(".csv")
     comparison(png, reports, paper_curves(reports[0]["env"]))
     write_csv(table, reports)
-    print(f"{png}\n{table}")
+    training = config.out.with_name(config.out.name + "-training.csv")
+    write_training(training, run_dirs, reports)
+    print(f"{png}\n{table}\n{training}")
     return 0
 
 

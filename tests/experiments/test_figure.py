@@ -41,6 +41,14 @@ def test_figure_writes_a_picture_and_every_run_in_a_table(tmp_path):
     rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
     assert [float(row["return_mean"]) for row in rows] == [-20.0, -10.0, -20.0, -11.0]
     assert {row["seed"] for row in rows} == {"0", "1"}
+    assert (tmp_path / "out-training.csv").read_text().count("\n") == 1, "neither has metrics"
+
+
+def test_training_is_in_a_table_of_its_own(finished, tmp_path):
+    assert figure.main([str(finished), "--out", str(tmp_path / "out")]) == 0
+    rows = list(csv.DictReader((tmp_path / "out-training.csv").open(encoding="utf-8")))
+    assert [int(row["meta_iteration"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(float(row["return_post"]) < 0 for row in rows)
 
 
 @pytest.mark.parametrize(
