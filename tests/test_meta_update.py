@@ -34,7 +34,6 @@ METHODS = {
     "maesn-promp": maesn(**SMALL, optimizer="promp", estimator="lvc"),
     "dice": maml(**SMALL, optimizer="trpo", estimator="dice"),
     "emaml": maesn(**SMALL, adapt="both", num_inner_steps=2, estimator="emaml"),
-    "first-order": maml(**SMALL, estimator="first_order"),
 }
 ENV = Point()
 

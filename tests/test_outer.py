@@ -59,7 +59,7 @@ def problem(config: MetaConfig, shift: float):
     return policy, moved, batch
 
 
-@pytest.mark.parametrize("optimizer", ["ppo", "promp", "trpo"])
+@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
 @pytest.mark.parametrize(
     ("adapt", "latent_dim", "num_inner_steps", "estimator"),
     [
