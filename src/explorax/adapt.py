@@ -123,8 +123,12 @@ def per_task(adapt: Adapt, params: TaskParams, num_tasks: int) -> TaskParams:
     """Gives theta the task axis that ``task_axes`` promises; the latents have theirs."""
     if adapt == "latents":
         return params
-    repeat = lambda x: jnp.broadcast_to(x, (num_tasks, *x.shape))  # noqa: E731
-    return params._replace(policy=jax.tree.map(repeat, params.policy))
+    return params._replace(policy=for_each_task(params.policy, num_tasks))
+
+
+def for_each_task(tree: PyTree, num_tasks: int) -> PyTree:
+    """``tree`` with a leading task axis, the same for all."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_tasks, *x.shape)), tree)
 
 
 def unroll(

@@ -10,15 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from explorax.adapt import Batch, make_batch
+from explorax.adapt import Batch, for_each_task, make_batch, task_axes
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.optimizers import init_outer, outer_step
 from explorax.outer import MetaParams
 from explorax.rollout import TaskParams, rollout, stage_keys
 from explorax.types import Env, Gaussian, PyTree, Task
-
-AXES = TaskParams(latent=0, policy=0)  # pyright: ignore[reportArgumentType]
 
 
 def learn_alone(
@@ -47,6 +45,7 @@ def learn_alone(
         meta_batch_size=1,
         num_episodes=num_episodes,
     )
+    axes = task_axes("params")
     prior = jnp.zeros((1, config.latent_dim))
     start = params._replace(latent=Gaussian(prior, prior))
 
@@ -59,12 +58,14 @@ def learn_alone(
         meta, outer = carry
         episode_keys = stage_keys(keys, index, num_episodes)
         acting = TaskParams(jax.tree.map(lambda x: x[:, 0], meta.latent), meta.policy)
-        trajectory = rollout(env, policy, acting, AXES, tasks, episode_keys)
+        trajectory = rollout(env, policy, acting, axes, tasks, episode_keys)
         batch = jax.vmap(lambda t: make_batch(t, config.discount, config.gae_lambda))(trajectory)
-        return jax.vmap(improve)(meta, outer, batch), jax.vmap(emit)(batch)
+        is_last = index == num_iterations
+        stay = lambda meta, outer, _: (meta, outer)  # noqa: E731
+        carry = jax.lax.cond(is_last, stay, jax.vmap(improve), meta, outer, batch)
+        return carry, jax.vmap(emit)(batch)
 
-    repeat = lambda x: jnp.broadcast_to(x, (len(keys), *x.shape))  # noqa: E731
-    first = jax.tree.map(repeat, (start, init_outer(config, start)))
+    first = for_each_task((start, init_outer(config, start)), len(keys))
     with jax.default_matmul_precision("highest"):
         _, emitted = jax.lax.scan(iteration, first, jnp.arange(num_iterations + 1))
     return emitted

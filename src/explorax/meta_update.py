@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from explorax import distributions
-from explorax.adapt import Batch, StepSizes, unroll
+from explorax.adapt import Batch, StepSizes, for_each_task, unroll
 from explorax.alone import learn_alone
 from explorax.config import MetaConfig
 from explorax.nets import Policy, gaussian_mlp_policy
@@ -171,8 +171,7 @@ def adapt_from_prior(
     """``AdaptFunction`` of the methods that take gradient steps on a task's own parameters."""
     config = replace(config, num_episodes=num_episodes)
     start, step_sizes = meta_test_start(config, params)
-    repeat = lambda x: jnp.broadcast_to(x, (len(keys), *x.shape))  # noqa: E731
-    start = start._replace(latent=jax.tree.map(repeat, start.latent))
+    start = start._replace(latent=for_each_task(start.latent, len(keys)))
     scale = step_size_scale(num_iterations)
     with jax.default_matmul_precision("highest"):
         return unroll(env, policy, config, start, step_sizes, scale, tasks, keys, emit)
