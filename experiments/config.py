@@ -106,6 +106,9 @@ class Config:
     """Which settings to start from; every other flag overrides one of them."""
     seed: int = 0
     """Of everything random in training."""
+    num_seeds: int = 1
+    """Runs of seeds seed, seed + 1, ... in one program; each has its own directory, seedN below the
+    run's."""
     run_dir: Path | None = None
     """Where the run is written; runs/PRESET-seedN-TIME if not given. Nothing is overwritten."""
     resume: bool = False
@@ -122,7 +125,15 @@ class Config:
     """Weights & Biases."""
 
     def __post_init__(self):
-        require(0 <= self.seed < 2**31, "seed", "must be in 0..2147483647")
+        require(1 <= self.num_seeds <= 1024, "num_seeds", "must be in 1..1024")
+        last = 2**31 - self.num_seeds
+        require(0 <= self.seed <= last, "seed", f"must be in 0..{last}")
+        require(
+            self.meta.curiosity != "counts" or self.env.name == "point",
+            "meta.curiosity",
+            f"counts are for env.name point only, not '{self.env.name}': its observations have too "
+            "many dimensions for cells",
+        )
         decay, iterations = self.meta.ppo.decay_iterations, self.train.num_iterations
         require(
             decay == 0 or decay >= iterations,
@@ -134,6 +145,8 @@ class Config:
 
 ABOUT_THE_CALL = ("run_dir", "resume")
 """Fields that say where a run is, not what it is."""
+ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb")
+"""Fields in which runs of the same settings may differ."""
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -152,8 +165,8 @@ def from_json(values: Any) -> Config:
 
 
 def settings_id(config: Config) -> str:
-    """Tells runs of different settings apart; seeds and logging do not count."""
-    values = {k: v for k, v in to_json(config).items() if k not in ("preset", "seed", "wandb")}
+    """Tells runs of different settings apart; names, seeds and logging do not count."""
+    values = {k: v for k, v in to_json(config).items() if k not in ABOUT_THE_RUN}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 Adapt = Literal["latents", "params", "both"]
 Estimator = Literal["loglik", "lvc", "dice", "emaml", "first_order"]
+Curiosity = Literal["none", "rnd", "counts"]
 
 
 def require(condition: bool, field_name: str, expectation: str) -> None:
@@ -99,6 +100,9 @@ class MetaConfig:
     """What the inner step moves: the task's latent distribution, theta, or both."""
     num_inner_steps: int = 1
     """Inner steps per meta-update (0: the outer step sees unadapted tasks)."""
+    memory_size: int = 0
+    """Units of a GRU that remembers all episodes of a task (RL2). It takes the place of inner
+    gradient steps: num_inner_steps then counts the episodes that follow the first one."""
     estimator: Estimator = "loglik"
     """Surrogate of the inner step: what of its derivative the meta-gradient sees."""
     latent_dim: int = 2
@@ -133,6 +137,11 @@ class MetaConfig:
     """The outer optimiser; promp is ppo with a KL penalty on the pre-update policies."""
     test_optimizer: Literal["sgd", "ppo", "trpo"] = "sgd"
     """How a new task is learned: by inner steps (sgd), or by outer steps on it alone."""
+    curiosity: Curiosity = "none"
+    """Bonus for new states where a task is learned alone: random network distillation, or counts
+    of visited cells (for observations of few dimensions)."""
+    curiosity_coef: float = 1.0
+    """Weight of the bonus beside the reward."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Settings of the outer optimisers ppo and promp."""
     promp: ProMPConfig = field(default_factory=ProMPConfig)
@@ -143,7 +152,9 @@ class MetaConfig:
     def __post_init__(self):
         require_finite(self, "meta.")
         require(0 <= self.num_inner_steps <= 10, "meta.num_inner_steps", "must be in 0..10")
-        require(self.latent_dim >= 0, "meta.latent_dim", "must not be negative")
+        require(0 <= self.latent_dim <= 64, "meta.latent_dim", "must be in 0..64")
+        require(0 <= self.memory_size <= 4096, "meta.memory_size", "must be in 0..4096")
+        require(self.curiosity_coef > 0, "meta.curiosity_coef", "must be positive")
         require(self.num_train_tasks >= 1, "meta.num_train_tasks", "must be at least 1")
         require(self.meta_batch_size >= 1, "meta.meta_batch_size", "must be at least 1")
         require(self.num_episodes >= 2, "meta.num_episodes", "must be at least 2")
@@ -166,3 +177,14 @@ class MetaConfig:
                 "meta.adapt",
                 f"must be 'params' when meta.latent_dim is 0, got '{self.adapt}'",
             )
+        alone = self.test_optimizer != "sgd"
+        require(
+            alone or self.curiosity == "none",
+            "meta.curiosity",
+            "needs a meta.test_optimizer that learns a task alone: ppo or trpo",
+        )
+        if self.memory_size > 0:
+            because = "when meta.memory_size is not 0"
+            require(self.latent_dim == 0, "meta.latent_dim", f"must be 0 {because}")
+            require(self.optimizer == "ppo", "meta.optimizer", f"must be 'ppo' {because}")
+            require(not alone, "meta.test_optimizer", f"must be 'sgd' {because}")
