@@ -64,7 +64,8 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
     from training import restore_latest, set_up
 
     out = asked.out or run.path
-    report_run.check_out(run, out)
+    for member in run.members():
+        report_run.check_out(member, report_run.out_of_member(run, member, out))
     config = run.config
     if asked.tasks is None:
         tasks, source = report_run.held_out_tasks(make_env(config.env), asked.num_tasks), None
@@ -72,14 +73,10 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
         tasks, source = report_run.load_tasks(config, asked.tasks), str(asked.tasks)
     state, meta_iteration = restore_latest(run, set_up(config))
     test = MetaTestConfig(asked.num_tasks, asked.num_iterations, asked.episodes)
-    with report_run.waiting(Console(stderr=True), "meta-testing"):
-        report = report_run.evaluate_params(
-            config, test, state.params, tasks, config.train.devices or None
-        )
-    report |= {"tasks": source}
-    paths = [report_run.write_metatest(run, out, meta_iteration, report)]
-    paths.append(report_run.draw_metatest(run, out, report))
-    report_run.print_summary(Console(), report, paths)
+    reports, paths = report_run.report_metatest(
+        run, out, meta_iteration, test, state.params, tasks, source, Console(stderr=True)
+    )
+    report_run.print_summary(Console(), reports, paths)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,11 @@ def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return reports
 
 
+def _tested(run_dir: Path) -> list[Path]:
+    """Where a run has metatest.json: itself, or the directories of its seeds."""
+    return sorted(f.parent for g in ("", "seed*/") for f in run_dir.glob(f"{g}metatest.json"))
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
@@ -115,8 +120,8 @@ def write_training(path: Path, run_dirs: Sequence[Path], reports: Sequence[dict[
 def main(argv: Sequence[str]) -> int:
     """Draws what the flags name."""
     config = parse(FigureConfig, argv)
-    found = sorted(file.parent for file in Path("runs").glob("*/metatest.json"))
-    run_dirs = config.run_dirs or found
+    asked = config.run_dirs or sorted(path for path in Path("runs").glob("*") if _tested(path))
+    run_dirs = [member for path in asked for member in _tested(path) or [path]]
     reports = read_reports(run_dirs)
     from pictures import comparison
 

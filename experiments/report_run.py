@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import jax
@@ -59,38 +60,51 @@ def load_tasks(config: Config, path: Path) -> Task:
 
 def evaluate_params(
     config: Config, test: MetaTestConfig, params: MetaParams, tasks: Task, devices: int | None
-) -> dict[str, Any]:
-    """Adapts to ``tasks`` with the sparse reward, as one compiled program.
+) -> list[dict[str, Any]]:
+    """Adapts to ``tasks`` with the sparse reward, as one compiled program for all seeds.
 
     Args:
       config: the run's.
       test: sizes of the test; its number of tasks is not used.
-      params: what meta-training learned.
+      params: what meta-training learned; with a leading axis where the run is of several seeds.
       tasks: leading axis N.
       devices: the most to use, None for all.
 
     Returns:
-      Return and success per iteration with intervals, per task, and those of doing nothing.
+      For each seed return and success per iteration with intervals, per task, and those of doing
+      nothing.
     """
     env = make_env(config.env, reward="sparse")
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     mesh = task_mesh(num_tasks, devices)
     learner = build(env, config.meta, mesh)
-    program = jax.jit(
-        partial(meta_test, env, learner, mesh, test.num_iterations, test.num_episodes)
-    )
-    key = jax.random.fold_in(jax.random.key(config.seed), EPISODES)
-    arguments = replicate(jax.device_get((params, tasks)), mesh)
-    result: MetaTestResult = jax.device_get(program(*arguments, replicate(key, mesh)))
-    idle_return, idle_success = jax.device_get(jax.jit(partial(do_nothing, env))(tasks))
+    program = partial(meta_test, env, learner, mesh, test.num_iterations, test.num_episodes)
+    seeds = config.seed + jnp.arange(config.num_seeds)
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), EPISODES))(seeds)
+    if config.num_seeds > 1:
+        program = jax.vmap(program, in_axes=(0, None, 0))
+    else:
+        keys = keys[0]
+    params, tasks = replicate(jax.device_get((params, tasks)), mesh)
+    result: MetaTestResult = jax.device_get(jax.jit(program)(params, tasks, replicate(keys, mesh)))
+    idle = jax.device_get(jax.jit(partial(do_nothing, env))(tasks))
+    by_seed = jax.tree.map(lambda x: x.reshape(config.num_seeds, *x.shape[-2:]), result)
+    return [
+        _report(test, jax.tree.map(lambda x, m=m: x[m], by_seed), idle)
+        for m in range(config.num_seeds)
+    ]
+
+
+def _report(test: MetaTestConfig, result: MetaTestResult, idle: tuple) -> dict[str, Any]:
+    """What metatest.json holds of one seed's results, besides whose they are."""
     return {
-        "num_tasks": num_tasks,
+        "num_tasks": len(result.episode_return),
         "num_episodes": test.num_episodes,
         "num_iterations": test.num_iterations,
         "interval": "95%, percentile bootstrap over tasks",
         "return": summarise(result.episode_return),
         "success": summarise(result.success),
-        "do_nothing": {"return": float(idle_return), "success": float(idle_success)},
+        "do_nothing": {"return": float(idle[0]), "success": float(idle[1])},
         "per_task": {
             "return": _rounded(result.episode_return),
             "success": _rounded(result.success),
@@ -194,19 +208,66 @@ def waiting(console: Console, what: str) -> Iterator[None]:
 def report_training(run: RunDirectory, result: FitResult, console: Console) -> None:
     """Meta-tests a finished run and writes everything that its directory ends with."""
     config, params = run.config, result.state.params
-    devices = config.train.devices or None
     tasks = held_out_tasks(make_env(config.env), config.metatest.num_tasks)
-    say = Console(stderr=True)
+    test, say = config.metatest, Console(stderr=True)
+    reports, paths = report_metatest(
+        run, run.path, result.meta_iteration, test, params, tasks, None, say
+    )
+    for i, member in enumerate(run.members()):
+        paths += draw_training(member)
+        if is_drawn(config.env):
+            with waiting(say, "drawing episodes"):
+                paths += draw_episodes(member.config, of_seed(run, params, i), tasks, member.path)
+    written = [run.config_file, run.checkpoints]
+    for member in run.members():
+        written += [member.metrics, member.path / "wandb"]
+    print_summary(console, reports, [path for path in written if path.exists()] + paths)
+
+
+def report_metatest(
+    run: RunDirectory,
+    out: Path,
+    meta_iteration: int,
+    test: MetaTestConfig,
+    params: MetaParams,
+    tasks: Task,
+    source: str | None,
+    say: Console,
+) -> tuple[list[dict[str, Any]], list[Path]]:
+    """Meta-tests all seeds of a run and writes a metatest.json and a picture for each.
+
+    Args:
+      run: whose.
+      out: directory to write into; a seed of several has its own in there.
+      meta_iteration: how far ``params`` were trained.
+      test: sizes of the test.
+      params: what meta-training learned.
+      tasks: leading axis N.
+      source: the file that they come from, None for the usual ones.
+      say: where progress goes.
+
+    Returns:
+      The reports, and the files.
+    """
     with waiting(say, "meta-testing"):
-        report = evaluate_params(config, config.metatest, params, tasks, devices)
-    report |= {"tasks": None}  # no file of them
-    paths = [write_metatest(run, run.path, result.meta_iteration, report)]
-    paths += [*draw_training(run), draw_metatest(run, run.path, report)]
-    if is_drawn(config.env):
-        with waiting(say, "drawing episodes"):
-            paths += draw_episodes(config, params, tasks, run.path)
-    written = [run.config_file, run.metrics, run.checkpoints, run.path / "wandb", *paths]
-    print_summary(console, report, [path for path in written if path.exists()])
+        reports = evaluate_params(run.config, test, params, tasks, run.config.train.devices or None)
+    paths = []
+    for member, report in zip(run.members(), reports, strict=True):
+        report |= {"tasks": source}
+        member_out = out_of_member(run, member, out)
+        paths.append(write_metatest(member, member_out, meta_iteration, report))
+        paths.append(draw_metatest(member, member_out, report))
+    return reports, paths
+
+
+def out_of_member(run: RunDirectory, member: RunDirectory, out: Path) -> Path:
+    """Where in ``out`` the files of one of the run's seeds go."""
+    return out / member.path.relative_to(run.path)
+
+
+def of_seed(run: RunDirectory, params: MetaParams, member: int) -> MetaParams:
+    """One seed's parameters."""
+    return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
 
 
 def draw_training(run: RunDirectory) -> list[Path]:
@@ -231,21 +292,28 @@ def _title(run: RunDirectory) -> str:
     return f"{run.config.preset}, seed {run.config.seed}"
 
 
-def print_summary(console: Console, report: dict[str, Any], paths: Sequence[Path]) -> None:
-    """Return and success at the first meta-test iterations and the last, beside doing nothing."""
-    last = report["num_iterations"]
-    table = Table(title=f"Meta-test: {report['num_tasks']} held-out tasks, sparse reward")
-    for name in ("iteration", "return", "95% interval", "success"):
+def print_summary(
+    console: Console, reports: Sequence[dict[str, Any]], paths: Sequence[Path]
+) -> None:
+    """Return and success at the first meta-test iterations and the last, beside doing nothing.
+
+    Of several seeds it is their mean, and the range of their returns.
+    """
+    first, several = reports[0], len(reports) > 1
+    last, idle = first["num_iterations"], first["do_nothing"]
+    table = Table(title=f"Meta-test: {first['num_tasks']} held-out tasks, sparse reward")
+    for name in ("iteration", "return", "seeds" if several else "95% interval", "success"):
         table.add_column(name, justify="right")
-    idle = report["do_nothing"]
     table.add_row("doing nothing", f"{idle['return']:.1f}", "", f"{idle['success']:.2f}")
-    columns = report["return"]
     for i in sorted({*range(min(last, 5) + 1), last}):
-        low, high = columns["low"][i], columns["high"][i]
+        returns = [report["return"]["mean"][i] for report in reports]
+        low, high = first["return"]["low"][i], first["return"]["high"][i]
+        if several and None not in returns:
+            low, high = min(returns), max(returns)
         interval = "" if low is None else f"{low:.1f} .. {high:.1f}"
-        mean = "diverged" if columns["mean"][i] is None else f"{columns['mean'][i]:.1f}"
-        success = f"{report['success']['mean'][i]:.2f}"
-        table.add_row(str(i), mean, interval, success)
+        mean = "diverged" if None in returns else f"{fmean(returns):.1f}"
+        success = fmean(report["success"]["mean"][i] for report in reports)
+        table.add_row(str(i), mean, interval, f"{success:.2f}")
     console.print(table)
     for path in paths:
         console.print(str(path), soft_wrap=True, highlight=False)

@@ -1,4 +1,8 @@
-"""A run's directory: what lies where in it, and that nothing in it is overwritten by accident."""
+"""A run's directory: what lies where in it, and that nothing in it is overwritten by accident.
+
+A run of several seeds has config.json and checkpoints/ in common, and for each seed a directory
+with what a run of this seed alone would leave.
+"""
 
 import json
 import time
@@ -15,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """One run on disk."""
+    """One run on disk, of one seed or several."""
 
     path: Path
     config: Config  # its run_dir is ``path``
@@ -36,6 +40,18 @@ class RunDirectory:
         """The newest states."""
         return self.path / "checkpoints"
 
+    def members(self) -> list["RunDirectory"]:
+        """The run of each seed; their settings and states are in this directory."""
+        if self.config.num_seeds == 1:
+            return [self]
+        seeds = range(self.config.seed, self.config.seed + self.config.num_seeds)
+        return [self._member(seed) for seed in seeds]
+
+    def _member(self, seed: int) -> "RunDirectory":
+        path = self.path / f"seed{seed}"
+        config = replace(self.config, seed=seed, num_seeds=1, run_dir=path)
+        return RunDirectory(path, config, f"{self.run_id}-{seed}")
+
     @staticmethod
     def check_new(path: Path) -> None:
         """Raises UsageError where a new run would come upon something."""
@@ -53,8 +69,9 @@ class RunDirectory:
         path = config.run_dir or default_path(config)
         cls.check_new(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
             run = cls(path, replace(config, run_dir=path), uuid.uuid4().hex[:8])
+            for member in run.members():
+                member.path.mkdir(parents=True, exist_ok=True)
             run.write_config()
         except OSError as error:
             raise UsageError(f"run_dir: {path} cannot be written ({error.strerror})") from error
@@ -102,7 +119,10 @@ def check_same(was: Config, now: Config, where: str) -> None:
 
 def default_path(config: Config) -> Path:
     """A new name below runs/."""
-    stem = f"{config.preset}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    seeds = f"seed{config.seed}"
+    if config.num_seeds > 1:
+        seeds = f"seeds{config.seed}to{config.seed + config.num_seeds - 1}"
+    stem = f"{config.preset}-{seeds}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = Path("runs") / stem, 1
     while path.exists():
         number += 1

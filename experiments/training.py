@@ -1,18 +1,22 @@
 """Trains a run from its directory: restores, fits, saves, reports."""
 
 import contextlib
+import itertools
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
 from config import Config, flatten, from_json, to_json
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
-from explorax.meta_update import MetaLearner, MetaState, build
+from explorax.meta_update import MetaLearner, MetaState, build, over_seeds
 from explorax.parallel import task_mesh
 from explorax.sinks import JsonlSink, Progress, Sink, SinkError, WandbSink, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
@@ -25,6 +29,7 @@ class Setup(NamedTuple):
 
     learner: MetaLearner
     mesh: Mesh
+    keys: PRNGKeyArray  # of the seed, or of each of several
 
 
 class Start(NamedTuple):
@@ -36,9 +41,13 @@ class Start(NamedTuple):
 
 
 def set_up(config: Config) -> Setup:
-    """Environment, devices and learner."""
+    """Environment, devices, learner and keys."""
     mesh = task_mesh(config.meta.meta_batch_size, config.train.devices or None)
-    return Setup(build(make_env(config.env), config.meta, mesh), mesh)
+    learner = build(make_env(config.env), config.meta, mesh)
+    if config.num_seeds == 1:
+        return Setup(learner, mesh, jax.random.key(config.seed))
+    seeds = config.seed + jnp.arange(config.num_seeds)
+    return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds))
 
 
 def train(
@@ -52,7 +61,7 @@ def train(
     """
     with _reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
         start = _begin(run, setup, checkpoints)
-        with _writing(checkpoints), _stop_signal(console) as stop:
+        with _writing(run, checkpoints), _stop_signal(console) as stop:
             run.write_config()
             _describe(run, setup, start, console)
             return _fit(run, setup, start, checkpoints, stop, console), stop.received
@@ -70,13 +79,16 @@ def _fit(
     config = run.config
     sizes = config.train
     progress = Progress(sizes.num_iterations, start.meta_iteration, console)
-    sinks: list[Sink] = [JsonlSink(run.metrics), progress]
+    members = run.members()
+    sinks: list[list[Sink]] = [[JsonlSink(member.metrics) for member in members]]
     if config.wandb.mode != "disabled" and start.meta_iteration < sizes.num_iterations:
-        sinks.append(_wandb(run))
+        sinks.append([_wandb(member, group=run) for member in members])
 
-    def on_metrics(metrics: dict[str, float]) -> None:
-        for sink in sinks:
-            sink.write(metrics)
+    def on_metrics(rows: Sequence[dict[str, float]]) -> None:
+        for of_members in sinks:
+            for sink, row in zip(of_members, rows, strict=True):
+                sink.write(row)
+        progress.write(_together(rows))
 
     callbacks = Callbacks(
         on_metrics,
@@ -88,14 +100,20 @@ def _fit(
     try:
         return fit(setup.learner, start.state, setup.mesh, schedule, callbacks, start.wall_s)
     finally:
-        for sink in sinks:
+        for sink in [*itertools.chain(*sinks), progress]:
             sink.close()
+
+
+def _together(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """What is shown of several seeds: their mean, and the steps of all."""
+    mean = {name: fmean(row[name] for row in rows) for name in rows[0]}
+    return mean | {name: sum(row[name] for row in rows) for name in ("env_steps", "steps_per_s")}
 
 
 def restore_latest(run: RunDirectory, setup: Setup) -> tuple[MetaState, int]:
     """The newest state of a run, without touching the run."""
     with _reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
-        restored = checkpoints.restore(_template(run, setup), setup.mesh)
+        restored = checkpoints.restore(_template(setup), setup.mesh)
     return restored.state, restored.step
 
 
@@ -109,7 +127,7 @@ def _reading() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _writing(checkpoints: Checkpoints) -> Iterator[None]:
+def _writing(run: RunDirectory, checkpoints: Checkpoints) -> Iterator[None]:
     """What cannot be written, or is not worth it, ends the run."""
     try:
         yield
@@ -118,15 +136,17 @@ def _writing(checkpoints: Checkpoints) -> Iterator[None]:
         kept = (
             f"the checkpoint of meta-iteration {steps[-1]} is kept" if steps else "none was saved"
         )
-        raise RunError(f"{error}; {kept}") from error
+        seeds = ", ".join(str(run.members()[m].config.seed) for m in error.members)
+        of_seeds = f", seed {seeds}" if run.config.num_seeds > 1 else ""
+        raise RunError(f"{error}{of_seeds}; {kept}") from error
     except CheckpointError as error:
         raise RunError(str(error)) from error
     except OSError as error:
         raise RunError(f"{error.filename or 'the run directory'}: {error.strerror}") from error
 
 
-def _template(run: RunDirectory, setup: Setup) -> MetaState:
-    return jax.eval_shape(setup.learner.init, jax.random.key(run.config.seed))
+def _template(setup: Setup) -> MetaState:
+    return jax.eval_shape(setup.learner.init, setup.keys)
 
 
 def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
@@ -134,7 +154,7 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
     config = run.config
     state, done = None, 0
     if checkpoints.steps():
-        restored = checkpoints.restore(_template(run, setup), setup.mesh)
+        restored = checkpoints.restore(_template(setup), setup.mesh)
         state, done = restored.state, restored.step
         path = run.checkpoints / str(done)
         try:
@@ -148,16 +168,18 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
             f"{run.path} is at {done} already"
         )
     if state is None:
-        state = jax.jit(setup.learner.init)(jax.random.key(config.seed))
-    return Start(state, done, truncate_jsonl(run.metrics, done))
+        state = jax.jit(setup.learner.init)(setup.keys)
+    wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
+    return Start(state, done, wall_s[0])
 
 
 def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:
     config, devices = run.config, setup.mesh.devices
+    seeds = ", ".join(str(member.config.seed) for member in run.members())
+    steps = config.num_seeds * setup.learner.steps_per_update
     console.print(
-        f"{config.preset} on {config.env.name}, seed {config.seed} → {run.path}  "
-        f"({devices.size} × {devices.flat[0].platform}, "
-        f"{setup.learner.steps_per_update:,} steps per meta-iteration)",
+        f"{config.preset} on {config.env.name}, seed {seeds} → {run.path}  "
+        f"({devices.size} × {devices.flat[0].platform}, {steps:,} steps per meta-iteration)",
         soft_wrap=True,
         highlight=False,
     )
@@ -172,17 +194,19 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
         console.print(f"resumed at meta-iteration {start.meta_iteration}", highlight=False)
 
 
-def _wandb(run: RunDirectory) -> WandbSink:
+def _wandb(run: RunDirectory, group: RunDirectory) -> WandbSink:
     config = run.config
-    mode = config.wandb.mode
+    mode, together = config.wandb.mode, group.config.wandb.name or group.path.name
+    name = together if run is group else f"{together}-seed{config.seed}"
     assert mode != "disabled"
     return WandbSink(
         mode,
         run.path,
         config.wandb.project,
-        config.wandb.name or run.path.name,
+        name,
         run.run_id,
         flatten(to_json(config)),
+        group=None if run is group else together,
     )
 
 

@@ -6,8 +6,18 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as configure_jax, and before jax is imported
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 CACHE = Path(os.environ.get("EXPLORAX_CACHE_DIR", Path.home() / ".cache" / "explorax")) / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+@pytest.fixture
+def no_wandb_account(monkeypatch, tmp_path):
+    """Nothing of the person who runs the tests is used."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))

@@ -76,6 +76,27 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
 
 
 @pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "promp", "emaml"])
+def test_seeds_side_by_side_are_those_alone(name):
+    """To rounding, over two updates, on two devices; and no seed is another one."""
+    learner, _ = learner_and_state(METHODS[name])
+    together = meta_update.over_seeds(learner)
+
+    def two_updates(learner, state):
+        return jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=2))(state)
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(3))
+    states, metrics = two_updates(together, jax.jit(together.init)(keys))
+    assert metrics["return_post"].shape == (2, 3)
+    for seed in range(3):
+        alone = two_updates(learner, learner_and_state(METHODS[name], seed=seed)[1])
+        member = jax.tree.map(lambda x, i=seed: x[i], states)
+        assert_close(member, alone[0], rtol=2e-3, atol=2e-4)
+        for key, column in metrics.items():
+            np.testing.assert_allclose(column[:, seed], alone[1][key], rtol=2e-3, atol=2e-3)
+    assert np.ptp(metrics["return_post"][0]) > 0.01
+
+
+@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "promp", "emaml"])
 def test_one_device_equals_two(name):
     states = []
     for max_devices in (1, 2):

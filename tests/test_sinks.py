@@ -101,15 +101,6 @@ def wandb_records(directory: Path) -> list[dict]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-@pytest.fixture
-def no_wandb_account(monkeypatch, tmp_path):
-    """Nothing of the person who runs the tests is used."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID", "WANDB_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
-
-
 @pytest.mark.usefixtures("no_wandb_account")
 def test_an_offline_wandb_run_holds_what_was_written(tmp_path, capfd):
     """Asked to be online; without a key it says that it is not."""

@@ -13,7 +13,7 @@ import explorax.train
 import explorax_envs
 from compilations import compilations, host_operations
 from explorax.config import MetaConfig, PPOConfig
-from explorax.meta_update import MetaLearner, MetaState, build
+from explorax.meta_update import MetaLearner, MetaState, build, over_seeds
 from explorax.parallel import replicate, task_mesh
 from explorax.train import (
     Callbacks,
@@ -61,8 +61,11 @@ def assert_bit_equal(left, right):
     assert bits(left) == bits(right)
 
 
-def toy_learner(bad_at: int | None = None) -> MetaLearner:
-    """Counts; its parameters are said to be broken from update ``bad_at`` on."""
+def toy_learner(bad_at: int | None = None, seeds: bool = False) -> MetaLearner:
+    """Counts; its parameters are said to be broken from update ``bad_at`` on.
+
+    With ``seeds`` it is that of two runs, of which only the second breaks.
+    """
 
     def init(key) -> Any:
         return MetaState(jnp.zeros(3), (), (), key, jnp.zeros((), jnp.int32))  # pyright: ignore
@@ -70,10 +73,13 @@ def toy_learner(bad_at: int | None = None) -> MetaLearner:
     def update(state):
         iteration = state.iteration + 1
         finite = jnp.ones(()) if bad_at is None else (iteration < bad_at).astype(jnp.float32)
+        if seeds:
+            finite = jnp.where(jax.random.key_data(state.key)[-1] == 0, 1.0, finite)
         state = state._replace(params=state.params + 1.0, iteration=iteration)
         return state, {"finite": finite, "count": iteration.astype(jnp.float32)}
 
-    return MetaLearner(init, update, None, None, 10)  # pyright: ignore
+    learner = MetaLearner(init, update, None, None, 10)  # pyright: ignore
+    return over_seeds(learner) if seeds else learner
 
 
 class Log:
@@ -86,13 +92,13 @@ class Log:
 
     def callbacks(self) -> Callbacks:
         def save(step, state):
-            assert int(state.iteration) == step
+            assert np.all(np.asarray(state.iteration) == step)
             self.saved.append(step)
 
         def should_stop():
             return self.stop_after is not None and len(self.metrics) >= self.stop_after
 
-        return Callbacks(self.metrics.append, save, should_stop)
+        return Callbacks(lambda rows: self.metrics.extend(rows), save, should_stop)
 
 
 def test_three_calls_compile_once(learner):
@@ -241,6 +247,16 @@ def test_a_broken_state_is_named_and_never_saved(bad_at):
     assert [m["meta_iteration"] for m in log.metrics] == list(range(1, bad_at + 1))
     assert log.metrics[-1]["finite"] == 0.0
     assert log.saved == [step for step in (3, 6) if step < bad_at]
+
+
+def test_a_seed_that_breaks_beside_a_sound_one_is_named():
+    learner, log = toy_learner(5, seeds=True), Log()
+    state = learner.init(jax.vmap(jax.random.key)(jnp.arange(2)))
+    with pytest.raises(NonFiniteError, match=r"meta-iteration 5$") as caught:
+        fit(learner, state, MESH, Schedule(20, 3, 3), log.callbacks())
+    assert caught.value.members == (1,)
+    assert [m["finite"] for m in log.metrics] == [1.0] * 9 + [0.0], "a line for each seed"
+    assert log.saved == [3]
 
 
 def test_a_wish_to_stop_saves_at_the_end_of_the_chunk():

@@ -116,6 +116,15 @@ def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
     )
 
 
+def over_seeds(learner: MetaLearner) -> MetaLearner:
+    """``init`` and ``update`` of several runs side by side, in one program.
+
+    Keys, states and metrics get a leading axis of seeds; ``adapt`` and ``steps_per_update`` stay
+    those of one run.
+    """
+    return learner._replace(init=jax.vmap(learner.init), update=jax.vmap(learner.update))
+
+
 def init_state(env: Env, policy: Policy, config: MetaConfig, key: PRNGKeyArray) -> MetaState:
     """Random theta, mu_i ~ N(0, init_latent_std^2), sigma_i = 1, alpha as configured."""
     streams = InitStreams(*jax.random.split(key, len(InitStreams._fields)))

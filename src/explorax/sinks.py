@@ -130,6 +130,7 @@ class WandbSink:
         name: str,
         run_id: str,
         config: Mapping[str, Any],
+        group: str | None = None,
     ):
         """Starts the run; without a key, or without the server, it is kept offline.
 
@@ -140,17 +141,21 @@ class WandbSink:
           name: what the run is called.
           run_id: stays the same when a run is resumed.
           config: shown beside the run.
+          group: of runs that go on at the same time in this process; None: it is the only one.
         """
         import wandb  # slow to import, and not needed where it is switched off
 
         problem = _login_problem() if mode == "online" else None
+        # WANDB_RUN_ID is set by an agent of a sweep, which knows of one run only.
         settings: dict[str, Any] = {
             "dir": directory,
             "project": project,
             "name": name,
-            "id": os.environ.get("WANDB_RUN_ID", run_id),  # an agent of a sweep sets it
+            "id": os.environ.get("WANDB_RUN_ID", run_id) if group is None else run_id,
             "config": dict(config),
             "settings": wandb.Settings(silent=True, console="off", init_timeout=30),
+            "group": group,
+            "reinit": "default" if group is None else "create_new",
         }
         try:
             if mode == "online" and problem is None:

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -22,9 +22,10 @@ Chunk = Callable[[MetaState, Int[Array, ""]], tuple[MetaState, Metrics]]
 class NonFiniteError(Exception):
     """What was learned, or sampled, is no longer finite."""
 
-    def __init__(self, meta_iteration: int):
+    def __init__(self, meta_iteration: int, members: Sequence[int] = (0,)):
+        """Of the seeds that are trained together, ``members`` are those that broke (from 0)."""
         super().__init__(f"parameters or returns are not finite at meta-iteration {meta_iteration}")
-        self.meta_iteration = meta_iteration
+        self.meta_iteration, self.members = meta_iteration, tuple(members)
 
 
 class Schedule(NamedTuple):
@@ -38,8 +39,8 @@ class Schedule(NamedTuple):
 class Callbacks(NamedTuple):
     """How the loop speaks."""
 
-    on_metrics: Callable[[dict[str, float]], None]
-    """one meta-iteration's metrics, in order"""
+    on_metrics: Callable[[Sequence[dict[str, float]]], None]
+    """one meta-iteration's metrics of each seed, iteration by iteration"""
     save: Callable[[int, MetaState], None]
     """(meta-iterations done, finite state); the state is donated afterwards"""
     should_stop: Callable[[], bool] = lambda: False
@@ -138,7 +139,7 @@ def fit(
     waits for the state itself. A state that is not finite is never handed to ``save``.
 
     Args:
-      learner: whose update runs.
+      learner: whose update runs; with ``over_seeds``, that of several runs side by side.
       state: first or restored state; donated.
       mesh: the one that ``learner`` was built for.
       schedule: sizes.
@@ -150,7 +151,7 @@ def fit(
     """
     chunk = compile_chunk(learner, schedule.chunk_size)
     state = replicate(state, mesh)
-    done = int(state.iteration)
+    done = int(jnp.ravel(state.iteration)[0])  # all seeds are as far
     clock = _Clock(wall_s, learner.steps_per_update)
     pending: _Pending | None = None
     first = True
@@ -181,11 +182,14 @@ def fit(
 def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
     """Fetches a chunk's metrics and hands them on, one iteration at a time."""
     fetched = jax.device_get(chunk.metrics)
+    columns = {name: x.reshape(len(x), -1) for name, x in fetched.items()}  # iterations, seeds
     for i, counters in enumerate(clock.read(chunk)):
-        values = {name: float(column[i]) for name, column in fetched.items()}
-        callbacks.on_metrics(counters | values)
-        if values["finite"] != 1.0:
-            raise NonFiniteError(chunk.start + i + 1)
+        members = range(columns["finite"].shape[1])
+        rows = [{name: float(x[i, m]) for name, x in columns.items()} for m in members]
+        callbacks.on_metrics([counters | row for row in rows])
+        broken = [m for m in members if rows[m]["finite"] != 1.0]
+        if broken:
+            raise NonFiniteError(chunk.start + i + 1, broken)
 
 
 class StopSignal:

@@ -43,7 +43,7 @@ def refused(tmp_path, monkeypatch, capfd, snapshot):
     ("flags", "names"),
     [
         ("--bogus 1", ["--bogus"]),
-        ("--see 4", ["--see", "--seed"]),
+        ("--sed 4", ["--sed", "--seed"]),
         ("--meta.kl-coeff=1", ["--meta.kl-coeff", "--meta.kl-coef"]),
         ("stray", ["stray"]),
         ("--preset nothing", ["preset", "nothing", "push-maesn"]),

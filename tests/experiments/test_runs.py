@@ -12,6 +12,7 @@ import pytest
 
 import evaluate
 import explorax_envs
+import figure
 import report_run
 import train
 import training
@@ -38,12 +39,13 @@ def steps(run_dir: Path) -> list[int]:
 
 
 def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:
-    """The signal comes while the metrics of an iteration are written."""
-    write = JsonlSink.write
+    """The signal comes, once, while the metrics of an iteration are written."""
+    write, sent = JsonlSink.write, []
 
     def write_and_stop(self, metrics):
         write(self, metrics)
-        if metrics["meta_iteration"] == meta_iteration:
+        if metrics["meta_iteration"] == meta_iteration and not sent:
+            sent.append(number)
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(JsonlSink, "write", write_and_stop)
@@ -136,6 +138,47 @@ def test_a_run_that_was_killed_repeats_nothing(finished):
     assert run.stem.removeprefix("run-") == RunDirectory.open(finished).run_id
     assert final_bits(finished) != expected
     assert RunDirectory.open(finished).config.train.num_iterations == 7
+
+
+@pytest.mark.usefixtures("no_wandb_account")
+def test_seeds_in_one_program_are_runs_in_one_directory(tiny, finished, tmp_path, monkeypatch):
+    """Stopped, resumed, evaluated; seed 0 learns what it learns alone, and W&B has two runs."""
+    flags = [*tiny, "--train.num-iterations=6", "--num-seeds=2", "--wandb.mode=offline"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run_main(train.main, [*flags, f"--run-dir={whole}"]) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, signal.SIGTERM)
+        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 128 + signal.SIGTERM
+    assert steps(stopped)[-1] < 6
+    assert run_main(train.main, ["--resume", f"--run-dir={stopped}"]) == 0
+    assert final_bits(stopped) == final_bits(whole)
+
+    assert {p.name for p in whole.iterdir()} == {"checkpoints", "config.json", "seed0", "seed1"}
+    alone = read_jsonl(finished / "metrics.jsonl")
+    members = [read_jsonl(whole / f"seed{i}" / "metrics.jsonl") for i in (0, 1)]
+    for member in members:
+        assert [r["meta_iteration"] for r in member] == [1, 2, 3, 4, 5, 6]
+        assert [r["env_steps"] for r in member] == [r["env_steps"] for r in alone]
+    returns = [[r["return_post"] for r in records] for records in (alone, *members)]
+    np.testing.assert_allclose(returns[0], returns[1], rtol=1e-3)
+    assert not np.allclose(returns[0], returns[2], rtol=1e-3)
+    reports = [json.loads((whole / f"seed{i}" / "metatest.json").read_text()) for i in (0, 1)]
+    assert [r["seed"] for r in reports] == [0, 1]
+    single = json.loads((finished / "metatest.json").read_text())
+    np.testing.assert_allclose(reports[0]["return"]["mean"], single["return"]["mean"], rtol=1e-3)
+    assert reports[0]["settings_id"] == single["settings_id"]
+    files = [next((whole / f"seed{i}").glob("wandb/offline-run-*/run-*.wandb")) for i in (0, 1)]
+    assert len({file.stem for file in files}) == 2
+
+    before = (whole / "seed1" / "metatest.json").read_bytes()
+    out = tmp_path / "out"
+    sizes = ["--num-iterations=3", "--num-tasks=4", "--episodes=4"]
+    assert run_main(evaluate.main, [str(whole), *sizes, f"--out={out}"]) == 0
+    assert {p.name for p in out.iterdir()} == {"seed0", "seed1"}
+    assert (whole / "seed1" / "metatest.json").read_bytes() == before
+    assert figure.main([str(whole), f"--out={tmp_path / 'drawn'}"]) == 0
+    rows = (tmp_path / "drawn.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 3
 
 
 def test_parameters_that_are_not_finite_end_the_run(tiny, tmp_path, monkeypatch, capfd):
