@@ -17,10 +17,12 @@ PresetName = Literal[
     "push-maesn-paper",
     "push-latent-space",
     "push-maml",
+    "push-rl2",
     "push-scratch",
     "wheeled-maesn",
     "ant-maesn",
     "point-maesn",
+    "point-rl2",
 ]
 
 

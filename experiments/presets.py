@@ -7,6 +7,7 @@ from config import Config, EnvConfig, MetaTestConfig, PresetName, TrainConfig
 from explorax.algos.latent_space import latent_space
 from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
+from explorax.algos.rl2 import rl2
 from explorax.algos.scratch import scratch
 from explorax.config import MetaConfig, TRPOConfig
 
@@ -37,6 +38,13 @@ POINT_MAESN = Config(
     train=TrainConfig(num_iterations=150, chunk_size=25, checkpoint_every=50),
 )
 
+POINT_RL2 = Config(
+    preset="point-rl2",
+    env=EnvConfig(name="point"),
+    meta=rl2(num_episodes=8, hidden_sizes=(32,), memory_size=32),
+    train=TrainConfig(num_iterations=150, chunk_size=25, checkpoint_every=50),
+)
+
 
 def decaying(preset: PresetName, num_iterations: int, meta: MetaConfig, **overrides: Any) -> Config:
     """A run of ppo whose step size falls to 0 at its end: without, later is not better."""
@@ -54,6 +62,7 @@ PRESETS: dict[str, Config] = {
         # half the steps an iteration, twice the iterations: as many environment steps
         decaying("push-latent-space", 200, latent_space()),
         decaying("push-maml", 100, maml()),
+        decaying("push-rl2", 100, rl2()),
         Config(
             preset="push-scratch",
             meta=scratch(),
@@ -64,5 +73,6 @@ PRESETS: dict[str, Config] = {
         decaying("wheeled-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="wheeled")),
         decaying("ant-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="ant")),
         POINT_MAESN,
+        POINT_RL2,
     )
 }

@@ -17,11 +17,12 @@ from explorax import distributions
 from explorax.adapt import Batch, StepSizes, for_each_task, unroll
 from explorax.alone import learn_alone
 from explorax.config import MetaConfig
-from explorax.nets import Policy, gaussian_mlp_policy
+from explorax.nets import Policy, gaussian_mlp_policy, recurrent_policy
 from explorax.optimizers import OuterState, init_outer, outer_step
 from explorax.outer import MetaParams
 from explorax.parallel import mean_over_devices, over_tasks
 from explorax.rollout import TaskParams, returns_and_success
+from explorax.trials import continue_trials, sample_trials, trial_step
 from explorax.types import Env, Gaussian, Metrics, PyTree, Task
 
 
@@ -81,6 +82,17 @@ class AdaptFunction(Protocol):
         ...
 
 
+class Method(NamedTuple):
+    """The two parts in which methods differ within one meta-update."""
+
+    sample: Callable[..., Batch]
+    """(env, policy, config, params, task_index, tasks, keys) -> Batch, leading axes (S, N)"""
+    improve: Callable[..., tuple[MetaParams, OuterState, Metrics]]
+    """the outer step, as ``optimizers.outer_step``"""
+    adapt: Callable[..., PyTree]
+    """(policy, config, ...) -> as ``AdaptFunction``"""
+
+
 class MetaLearner(NamedTuple):
     """A method as pure functions."""
 
@@ -97,23 +109,33 @@ class MetaLearner(NamedTuple):
 
 def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
     """The meta-learner that ``config`` describes, its tasks spread over ``mesh``."""
-    policy = gaussian_mlp_policy(
-        env.observation_size,
-        env.action_size,
-        config.latent_dim,
-        config.hidden_sizes,
-        config.init_action_std,
-    )
+    policy, method = policy_of(env, config), method_of(config)
     stages = config.num_inner_steps + 1
     return MetaLearner(
         init=lambda key: init_state(env, policy, config, key),
-        update=lambda state: meta_update(env, policy, config, mesh, state),
-        adapt=partial(
-            adapt_from_prior if config.test_optimizer == "sgd" else learn_alone, policy, config
-        ),
+        update=lambda state: meta_update(env, policy, config, method, mesh, state),
+        adapt=partial(method.adapt, policy, config),
         policy=policy,
         steps_per_update=config.meta_batch_size * config.num_episodes * stages * env.horizon,
     )
+
+
+def policy_of(env: Env, config: MetaConfig) -> Policy:
+    """The policy that ``config`` describes, with a latent or a memory."""
+    sizes = env.observation_size, env.action_size
+    if config.memory_size > 0:
+        make, context = recurrent_policy, config.memory_size
+    else:
+        make, context = gaussian_mlp_policy, config.latent_dim
+    return make(*sizes, context, config.hidden_sizes, config.init_action_std)
+
+
+def method_of(config: MetaConfig) -> Method:
+    """How ``config`` samples, improves, and adapts to new tasks."""
+    if config.memory_size > 0:
+        return Method(sample_trials, trial_step, continue_trials)
+    adapt = adapt_from_prior if config.test_optimizer == "sgd" else learn_alone
+    return Method(sample_stages, outer_step, adapt)
 
 
 def over_seeds(learner: MetaLearner) -> MetaLearner:
@@ -205,7 +227,7 @@ def sample_stages(
 
 
 def meta_update(
-    env: Env, policy: Policy, config: MetaConfig, mesh: Mesh, state: MetaState
+    env: Env, policy: Policy, config: MetaConfig, method: Method, mesh: Mesh, state: MetaState
 ) -> tuple[MetaState, Metrics]:
     """One meta-iteration on ``config.meta_batch_size`` tasks drawn with replacement."""
     key = jax.random.fold_in(state.key, state.iteration)
@@ -221,9 +243,9 @@ def meta_update(
             return sample_and_step(meta, outer, tasks, task_index, keys)
 
     def sample_and_step(meta, outer, tasks, task_index, keys):
-        batch = sample_stages(env, policy, config, meta, task_index, tasks, keys)
+        batch = method.sample(env, policy, config, meta, task_index, tasks, keys)
         sampled = mean_over_devices(sampling_metrics(batch))
-        meta, outer, improved = outer_step(
+        meta, outer, improved = method.improve(
             policy, config, meta, outer, task_index, batch, mean_over_devices
         )
         return meta, outer, sampled | improved
@@ -270,6 +292,7 @@ def parameter_metrics(config: MetaConfig, params: MetaParams) -> Metrics:
             "inner_lr_mean": jnp.mean(params.step_sizes.latent.mean),
             "inner_lr_log_std": jnp.mean(params.step_sizes.latent.log_std),
         }
-    if config.num_inner_steps > 0 and config.adapt in ("params", "both"):
+    by_gradient = config.num_inner_steps > 0 and config.memory_size == 0
+    if by_gradient and config.adapt in ("params", "both"):
         metrics["inner_lr_params"] = params.step_sizes.policy
     return metrics

@@ -1,26 +1,43 @@
-"""Flax policies that take a latent input."""
+"""Flax policies that take a latent input, and one that remembers."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from explorax.types import Gaussian, PyTree
+from explorax.types import Gaussian, Percept, PyTree
 
 # The first actions are noise about 0. Of unit scale, this layer would answer velocities of several
 # m/s by means far outside [-1, 1], where clipping hides what an action does.
 SMALL = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
 
 
+def no_memory(
+    theta: PyTree, memory: Float[Array, "*batch H"], percept: Percept
+) -> Float[Array, "*batch H"]:
+    """``Policy.remember`` of a policy that does not: its memory has no elements."""
+    return memory
+
+
 class Policy(NamedTuple):
-    """pi_theta(a | s, z) as two pure functions."""
+    """pi_theta(a | s, z) as pure functions.
+
+    A policy with a memory h is pi_theta(a | s, h): h stands in the place of the latent z.
+    """
 
     init: Callable[[PRNGKeyArray], PyTree]
     """key -> theta"""
     apply: Callable[[PyTree, Float[Array, "*batch O"], Float[Array, "*batch L"]], Gaussian]
-    """(theta, obs, latent) -> Gaussian over actions, leaves (*batch, A)"""
+    """(theta, obs, latent or memory) -> Gaussian over actions, leaves (*batch, A)"""
+    remember: Callable[[PyTree, Float[Array, "*batch H"], Percept], Float[Array, "*batch H"]] = (
+        no_memory
+    )
+    """(theta, memory, percept) -> the memory with which this step acts"""
+    memory_size: int = 0
+    """H"""
 
 
 class GaussianMLP(nn.Module):
@@ -61,3 +78,34 @@ def gaussian_mlp_policy(
         return cast(Gaussian, net.apply(params, obs, latent))
 
     return Policy(init, apply)
+
+
+def recurrent_policy(
+    obs_size: int,
+    action_size: int,
+    memory_size: int,
+    hidden_sizes: Sequence[int] = (100,),
+    init_action_std: float = 1.0,
+) -> Policy:
+    """A GRU remembers; the MLP of the other policies acts on [obs, memory] (Duan 2016, 2.2).
+
+    Theta has two parts, ``act`` and ``remember``.
+    """
+    actor = gaussian_mlp_policy(obs_size, action_size, memory_size, hidden_sizes, init_action_std)
+    cell = nn.GRUCell(memory_size)
+
+    def init(key: PRNGKeyArray) -> PyTree:
+        act_key, remember_key = jax.random.split(key)
+        inputs = jnp.zeros(obs_size + action_size + 2)
+        remember = cell.init(remember_key, jnp.zeros(memory_size), inputs)
+        return {"act": actor.init(act_key), "remember": remember}
+
+    def apply(params: PyTree, obs: Array, memory: Array) -> Gaussian:
+        return actor.apply(params["act"], obs, memory)
+
+    def remember(params: PyTree, memory: Array, percept: Percept) -> Array:
+        scalars = jnp.stack([percept.last_reward, percept.start], axis=-1)
+        inputs = jnp.concatenate([percept.obs, percept.last_action, scalars], axis=-1)
+        return cast(tuple[Array, Array], cell.apply(params["remember"], memory, inputs))[0]
+
+    return Policy(init, apply, remember, memory_size)

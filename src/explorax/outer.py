@@ -13,7 +13,7 @@ from explorax.adapt import Batch, StepSizes, along_time, inner_step
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.rollout import TaskParams
-from explorax.types import Gaussian, PyTree
+from explorax.types import Gaussian, PyTree, Trajectory
 
 
 class MetaParams(NamedTuple):
@@ -128,23 +128,27 @@ def task_loss(
     pre_latent = jax.tree.map(lambda x: x[task_index], meta.latent)
     kl_latent = distributions.kl(pre_latent, distributions.standard_normal_like(pre_latent))
     loss = -jnp.mean(surrogate) + config.kl_coef * kl_latent
-    if config.optimizer != "trpo" and config.ppo.entropy_coef > 0:
-        counted = jnp.minimum(dist.log_std, math.log(config.ppo.entropy_max_std))
-        loss -= config.ppo.entropy_coef * jnp.mean(jnp.sum(counted, axis=-1))
+    if config.optimizer != "trpo":
+        loss -= entropy_bonus(config, dist)
     if config.estimator == "emaml":
         loss -= sum(sampling_surrogate(policy, config, p, b, credit) for p, b in pre)
     kl_pre = jnp.zeros(())
     if config.optimizer == "promp" and pre:
         dists = [act_again(policy, p.policy, latent_again(p, b), b)[0] for p, b in pre]
-        kls = [kl_to_sampling(d, b) for d, (_, b) in zip(dists, pre, strict=True)]
+        kls = [kl_to_sampling(d, b.trajectory) for d, (_, b) in zip(dists, pre, strict=True)]
         kl_pre = jnp.mean(jnp.stack(kls))
-    kl_policy = kl_to_sampling(dist, post, stride)
+    kl_policy = kl_to_sampling(dist, post.trajectory, stride)
     return TaskLoss(loss, kl_policy, kl_pre, kl_latent, clip_fraction)
 
 
-def kl_to_sampling(dist: Gaussian, batch: Batch, stride: int = 1) -> Float[Array, ""]:
+def entropy_bonus(config: MetaConfig, dist: Gaussian) -> Float[Array, ""]:
+    """The action entropy up to a constant, weighted; deviations count up to a largest one."""
+    counted = jnp.minimum(dist.log_std, math.log(config.ppo.entropy_max_std))
+    return config.ppo.entropy_coef * jnp.mean(jnp.sum(counted, axis=-1))
+
+
+def kl_to_sampling(dist: Gaussian, trajectory: Trajectory, stride: int = 1) -> Float[Array, ""]:
     """Mean action KL(sampling || new) in nats; ``dist`` has leading axes (K, T / stride)."""
-    trajectory = batch.trajectory
     old, alive = jax.tree.map(lambda x: x[:, ::stride], (trajectory.action_dist, trajectory.alive))
     return jnp.mean(distributions.kl(old, dist), where=alive > 0)
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import distributions
 from explorax.nets import Policy
-from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
+from explorax.types import Env, Gaussian, Percept, PyTree, Task, Trajectory
 
 
 class TaskParams(NamedTuple):
@@ -49,6 +49,20 @@ def begin_episode(env: Env, latent: Gaussian, task: Task, key: PRNGKeyArray) -> 
     return Episode(z, noise, z_log_prob, action_noise, env.pack(state), state.obs)
 
 
+class Recall(NamedTuple):
+    """What a policy with a memory takes from one step, or episode, of a task to the next."""
+
+    memory: Float[Array, "N K H"]
+    action: Float[Array, "N K A"]  # the last one, clipped to [-1, 1]
+    reward: Float[Array, "N K"]  # the last one
+
+
+def nothing_to_recall(env: Env, policy: Policy, shape: tuple[int, ...]) -> Recall:
+    """Before a task's first episode: zeros, ``shape`` (N, K)."""
+    memory = jnp.zeros((*shape, policy.memory_size))
+    return Recall(memory, jnp.zeros((*shape, env.action_size)), jnp.zeros(shape))
+
+
 def rollout(
     env: Env,
     policy: Policy,
@@ -58,10 +72,6 @@ def rollout(
     keys: PRNGKeyArray,
 ) -> Trajectory:
     """``K`` episodes of ``env.horizon`` steps for each of ``N`` tasks.
-
-    An episode and a step are written for one. The vmaps stand inside the scan over time, over one
-    flat axis of N*K episodes: to trace a vmap of a scan, or two nested vmaps, of a physics engine
-    takes several times as long. Only the policy sees N apart, since theta may differ by task.
 
     Args:
       env: static environment, unbatched.
@@ -76,48 +86,84 @@ def rollout(
       and its rewards are 0.
     """
     chex.assert_rank(keys, 2)
+    recall = nothing_to_recall(env, policy, keys.shape)
+    return next_episode(env, policy, params, params_axes, recall, tasks, keys)[0]
+
+
+def next_episode(
+    env: Env,
+    policy: Policy,
+    params: TaskParams,
+    params_axes: TaskParams,
+    recall: Recall,
+    tasks: Task,
+    keys: PRNGKeyArray,
+) -> tuple[Trajectory, Recall]:
+    """``rollout`` with what a policy recalls of the task's episodes before.
+
+    An episode and a step are written for one. The vmaps stand inside the scan over time, over one
+    flat axis of N*K episodes: to trace a vmap of a scan, or two nested vmaps, of a physics engine
+    takes several times as long. Only the policy sees N apart, since theta may differ by task.
+    """
     num_tasks, num_episodes = keys.shape
     chex.assert_tree_shape_prefix((params.latent, tasks), (num_tasks,))
-
-    def flat(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: x.reshape(num_tasks * num_episodes, *x.shape[2:]), tree)
-
-    def by_task(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: x.reshape(num_tasks, num_episodes, *x.shape[1:]), tree)
-
-    def per_episode(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: jnp.repeat(x, num_episodes, axis=0), tree)
-
-    episode_task = per_episode(tasks)
+    episode_task = _repeat(tasks, num_episodes)
     begin = jax.vmap(lambda latent, task, key: begin_episode(env, latent, task, key))
-    episode = begin(per_episode(params.latent), episode_task, flat(keys))
-    task_latents = by_task(episode.latent)
+    episode = begin(_repeat(params.latent, num_episodes), episode_task, _flat(keys))
+    task_latents = _unflat(episode.latent, keys.shape)
     act = jax.vmap(policy.apply, in_axes=(params_axes.policy, 0, 0))
+    remember = jax.vmap(policy.remember, in_axes=(params_axes.policy, 0, 0))
 
     def step_one(packed, task, action):
         state = env.step(env.unpack(packed, task), action)
         return (env.pack(state), state.obs), state.reward, state.metrics["success"], state.done
 
-    def step(carry, noise):
-        (packed, obs), alive = carry
-        dist = flat(act(params.policy, by_task(obs), task_latents))
+    def step(carry, inputs):
+        (packed, obs), alive, recall = carry
+        noise, start = inputs
+        percept = Percept(
+            _unflat(obs, keys.shape), recall.action, recall.reward, jnp.full(keys.shape, start)
+        )
+        memory = remember(params.policy, recall.memory, percept)
+        context = jnp.concatenate([task_latents, memory], axis=-1)
+        dist = _flat(act(params.policy, percept.obs, context))
         action = distributions.sample(dist, noise)
         after, reward, success, done = jax.vmap(step_one)(packed, episode_task, action)
         after = where(alive, after, (packed, obs))
         log_prob = distributions.log_prob(dist, action)
-        outcome = (reward * alive, success * alive, alive)
-        return (after, alive * (1.0 - done)), (obs, action, dist, log_prob, *outcome)
+        reward = reward * alive
+        last = _unflat((jnp.clip(action, -1.0, 1.0), reward), keys.shape)
+        carry = (after, alive * (1.0 - done), Recall(memory, *last))
+        return carry, (obs, action, dist, log_prob, reward, success * alive, alive)
 
-    time_first = jnp.moveaxis(episode.action_noise, 1, 0)
+    noise = jnp.moveaxis(episode.action_noise, 1, 0)
+    start = jnp.zeros(env.horizon).at[0].set(1.0)
     alive = jnp.ones(num_tasks * num_episodes)
-    _, per_step = jax.lax.scan(step, ((episode.packed, episode.obs), alive), time_first)
-    per_step = jax.tree.map(lambda x: by_task(jnp.moveaxis(x, 0, 1)), per_step)
-    return Trajectory(
-        *per_step,
+    first = ((episode.packed, episode.obs), alive, recall)
+    (_, _, recall), per_step = jax.lax.scan(step, first, (noise, start))
+    per_step = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), per_step)
+    trajectory = Trajectory(
+        *_unflat(per_step, keys.shape),
         latent=task_latents,
-        latent_noise=by_task(episode.latent_noise),
-        latent_log_prob=by_task(episode.latent_log_prob),
+        latent_noise=_unflat(episode.latent_noise, keys.shape),
+        latent_log_prob=_unflat(episode.latent_log_prob, keys.shape),
     )
+    return trajectory, recall
+
+
+def _flat(tree: PyTree) -> PyTree:
+    """(N, K, ...) as (N*K, ...)."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
+
+def _unflat(tree: PyTree, shape: tuple[int, ...]) -> PyTree:
+    """(N*K, ...) as (N, K, ...)."""
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
+
+
+def _repeat(tree: PyTree, num_episodes: int) -> PyTree:
+    """(N, ...) as (N*K, ...)."""
+    return jax.tree.map(lambda x: jnp.repeat(x, num_episodes, axis=0), tree)
 
 
 def stage_keys(keys: PRNGKeyArray, stage: Int[Array, ""], num_episodes: int) -> PRNGKeyArray:

@@ -3,13 +3,14 @@
 Legend of axes, in the order in which they are stacked:
 
 ====  ==========================================================
-S     adaptation stages: 0 is before any inner step
+S     adaptation stages: 0 is before any inner step; of a policy with a memory, its episodes
 N     tasks in a batch, or tasks in a set
 K     episodes of one task at one stage
 T     control steps of one episode
 O     observation size
 A     action size
 L     latent size (0 for methods without a latent)
+H     memory size (0 for policies without a memory)
 ====  ==========================================================
 """
 
@@ -87,6 +88,15 @@ class Gaussian(NamedTuple):
 
     mean: Float[Array, "*batch D"]
     log_std: Float[Array, "*batch D"]
+
+
+class Percept(NamedTuple):
+    """What a policy with a memory is given at a step (Duan 2016, section 2.2)."""
+
+    obs: Float[Array, "*batch O"]
+    last_action: Float[Array, "*batch A"]  # clipped to [-1, 1]; 0 before a task's first step
+    last_reward: Float[Array, "*batch"]
+    start: Float[Array, "*batch"]  # 1.0 at the first step of an episode
 
 
 class Trajectory(NamedTuple):
