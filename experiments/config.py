@@ -18,9 +18,13 @@ PresetName = Literal[
     "push-latent-space",
     "push-maml",
     "push-scratch",
+    "push-rnd",
     "wheeled-maesn",
     "ant-maesn",
     "point-maesn",
+    "point-scratch",
+    "point-rnd",
+    "point-counts",
 ]
 
 
