@@ -19,10 +19,14 @@ PresetName = Literal[
     "push-maml",
     "push-rl2",
     "push-scratch",
+    "push-rnd",
     "wheeled-maesn",
     "ant-maesn",
     "point-maesn",
     "point-rl2",
+    "point-scratch",
+    "point-rnd",
+    "point-counts",
 ]
 
 

@@ -53,6 +53,29 @@ def decaying(preset: PresetName, num_iterations: int, meta: MetaConfig, **overri
     return Config(preset=preset, meta=replace(meta, ppo=ppo), train=train, **overrides)
 
 
+def alone(
+    preset: PresetName, num_iterations: int, meta: MetaConfig, env: EnvConfig | None = None
+) -> Config:
+    """Every held-out task by itself, without meta-training."""
+    return Config(
+        preset=preset,
+        env=env or EnvConfig(),
+        meta=meta,
+        train=TrainConfig(num_iterations=0),
+        metatest=MetaTestConfig(num_iterations=num_iterations),
+    )
+
+
+def point_alone(preset: PresetName, **curiosity: Any) -> Config:
+    """Alone on the point robot, where a random walk hardly ever comes to the goal.
+
+    A step at the goal earns about 1 more than elsewhere; the bonus has to stay below that. While
+    nothing was earned its weight does not matter: advantages are standardised.
+    """
+    meta = scratch(hidden_sizes=(32, 32), curiosity_coef=0.1, **curiosity)
+    return alone(preset, 50, meta, EnvConfig(name="point"))
+
+
 PRESETS: dict[str, Config] = {
     preset.preset: preset
     for preset in (
@@ -63,16 +86,16 @@ PRESETS: dict[str, Config] = {
         decaying("push-latent-space", 200, latent_space()),
         decaying("push-maml", 100, maml()),
         decaying("push-rl2", 100, rl2()),
-        Config(
-            preset="push-scratch",
-            meta=scratch(),
-            train=TrainConfig(num_iterations=0),
-            metatest=MetaTestConfig(num_iterations=100),
-        ),
+        alone("push-scratch", 100, scratch()),
+        # a step near the goal earns 1 to 3 more than elsewhere, on the point robot 1 at most
+        alone("push-rnd", 100, scratch(curiosity="rnd", curiosity_coef=0.3)),
         # episodes of 200 steps: half as many give as many steps an iteration as on Push
         decaying("wheeled-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="wheeled")),
         decaying("ant-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="ant")),
         POINT_MAESN,
         POINT_RL2,
+        point_alone("point-scratch"),
+        point_alone("point-rnd", curiosity="rnd"),
+        point_alone("point-counts", curiosity="counts"),
     )
 }

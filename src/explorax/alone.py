@@ -1,10 +1,12 @@
 """Learning a new task alone: the outer step on one task, again and again, without inner steps.
 
-From a random theta this is learning from scratch; from a meta-learned one it is fine-tuning.
+From a random theta this is learning from scratch; from a meta-learned one it is fine-tuning. With
+``config.curiosity`` the task is learned from its reward plus a bonus for new states.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +14,35 @@ from jaxtyping import PRNGKeyArray
 
 from explorax.adapt import Batch, for_each_task, make_batch, task_axes
 from explorax.config import MetaConfig
+from explorax.curiosity import Bonus, make_bonus
 from explorax.nets import Policy
 from explorax.optimizers import init_outer, outer_step
 from explorax.outer import MetaParams
 from explorax.rollout import TaskParams, rollout, stage_keys
-from explorax.types import Env, Gaussian, PyTree, Task
+from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
+
+CURIOSITY = 0xC0DE
+"""Stream of a task's bonus; episodes fold no iteration so large into the task's key."""
+
+
+def curious_batch(
+    config: MetaConfig, bonus: Bonus, state: PyTree, trajectory: Trajectory
+) -> tuple[Batch, PyTree]:
+    """One task's batch, its advantages made of reward + curiosity_coef * bonus.
+
+    Args:
+      config: discount, GAE's lambda and the bonus's weight.
+      bonus: of the states reached.
+      state: the bonus's, before these episodes.
+      trajectory: leading axis K.
+
+    Returns:
+      The batch, in which the trajectory's reward is the task's own; and the bonus's next state.
+    """
+    novelty, state = bonus.update(state, trajectory.obs, trajectory.alive)
+    paid = trajectory._replace(reward=trajectory.reward + config.curiosity_coef * novelty)
+    batch = make_batch(paid, config.discount, config.gae_lambda)
+    return batch._replace(trajectory=trajectory), state
 
 
 def learn_alone(
@@ -32,7 +58,8 @@ def learn_alone(
 ) -> PyTree:
     """``AdaptFunction`` that trains theta, and a latent from its prior, on every task by itself.
 
-    ``config.test_optimizer`` says how; its settings are those of the outer step.
+    ``config.test_optimizer`` says how; its settings are those of the outer step. ``emit`` sees the
+    task's own reward, and advantages that are made of the bonus too.
     """
     assert config.test_optimizer != "sgd"
     config = replace(
@@ -46,6 +73,7 @@ def learn_alone(
         num_episodes=num_episodes,
     )
     axes = task_axes("params")
+    bonus = make_bonus(config.curiosity, env.observation_size)
     prior = jnp.zeros((1, config.latent_dim))
     start = params._replace(latent=Gaussian(prior, prior))
 
@@ -55,17 +83,18 @@ def learn_alone(
         return outer_step(policy, config, meta, outer, index, batch, reduce=lambda tree: tree)[:2]
 
     def iteration(carry, index):
-        meta, outer = carry
+        meta, outer, curious = carry
         episode_keys = stage_keys(keys, index, num_episodes)
         acting = TaskParams(jax.tree.map(lambda x: x[:, 0], meta.latent), meta.policy)
         trajectory = rollout(env, policy, acting, axes, tasks, episode_keys)
-        batch = jax.vmap(lambda t: make_batch(t, config.discount, config.gae_lambda))(trajectory)
+        batch, curious = jax.vmap(partial(curious_batch, config, bonus))(curious, trajectory)
         is_last = index == num_iterations
         stay = lambda meta, outer, _: (meta, outer)  # noqa: E731
-        carry = jax.lax.cond(is_last, stay, jax.vmap(improve), meta, outer, batch)
-        return carry, jax.vmap(emit)(batch)
+        improved = jax.lax.cond(is_last, stay, jax.vmap(improve), meta, outer, batch)
+        return (*improved, curious), jax.vmap(emit)(batch)
 
-    first = for_each_task((start, init_outer(config, start)), len(keys))
+    learned = for_each_task((start, init_outer(config, start)), len(keys))
+    curious = jax.vmap(lambda key: bonus.init(jax.random.fold_in(key, CURIOSITY)))(keys)
     with jax.default_matmul_precision("highest"):
-        _, emitted = jax.lax.scan(iteration, first, jnp.arange(num_iterations + 1))
+        _, emitted = jax.lax.scan(iteration, (*learned, curious), jnp.arange(num_iterations + 1))
     return emitted

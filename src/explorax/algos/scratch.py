@@ -1,7 +1,9 @@
 """Learning every new task from scratch: no meta-training (Gupta et al. 2018, section 5).
 
 Theta is random, and at meta-test the outer step (TRPO as in the paper, or ppo) trains it on each
-task alone, from the sparse reward. Where to read it: alone.learn_alone.
+task alone, from the sparse reward. Where to read it: alone.learn_alone. With ``curiosity`` a bonus
+for new states is added to the reward (random network distillation or counts): curiosity.rnd and
+curiosity.counts.
 """
 
 from typing import Any
