@@ -1,4 +1,5 @@
-# `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, CUDA, PYTEST_ARGS.
+# `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, SUITE, SEEDS, BUDGET, CUDA,
+# PYTEST_ARGS.
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -53,8 +54,9 @@ evaluate: $(STAMP) ## Evaluate a run on held-out tasks (RUN=runs/x, ARGS="...")
 bench: $(STAMP) ## Measure steps per second (ARGS="...")
 	@$(BIN)/python experiments/bench.py $(ARGS)
 
-figure: $(STAMP) ## Draw meta-test curves of runs beside the paper's (ARGS="runs/A runs/B")
-	@$(BIN)/python experiments/figure.py $(ARGS)
+figure: $(STAMP) ## Train what is missing and draw all methods (SUITE=push SEEDS=3 BUDGET=small)
+	@$(BIN)/python experiments/figure.py $(if $(SUITE),--suite $(SUITE)) \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 test: $(STAMP) ## Run the tests, without the slow ones (PYTEST_ARGS="...")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,8 +1,9 @@
-"""Draws runs side by side: ``python experiments/figure.py runs/A runs/B ...``.
+"""Draws methods side by side: ``python experiments/figure.py --suite push``, or ``... RUN RUN``.
 
-Runs of one preset are one curve, the mean over its seeds. Beside it are a CSV with every run, and
-one with every meta-iteration of their training.
-Exit codes: 0 done, 2 wrong flags or paths.
+Of a suite it trains what is missing first. Runs of one preset are one curve: mean, interquartile
+mean and success over its seeds and the tasks. Beside the picture are three CSVs: the curves, every
+run, and every meta-iteration of their training.
+Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths.
 """
 
 import csv
@@ -13,26 +14,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 
 from cli import parse, run_main
 from errors import UsageError
+from explorax.config import require
+from intervals import Interval, interquartile_mean, interval, mean
 from paper import paper_curves
+from presets import SuiteName
+from suite_runs import Budget, configs, train_missing
 
 
 @dataclass(frozen=True)
 class FigureConfig:
-    """Meta-test curves of several runs, with the paper's where they are on Push."""
+    """Meta-test curves of all methods on a suite, beside the paper's."""
 
     run_dirs: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Directories with a metatest.json; every run below runs/ if none is given."""
-    out: Path = Path("runs/figure")
-    """Path of the PNG and both CSVs, without a suffix."""
+    """Runs to draw, as they are; without any, the suite's are trained where they are missing."""
+    suite: SuiteName = "push"
+    """Which environment."""
+    seeds: int = 3
+    """Seeds per method."""
+    budget: Budget = "small"
+    """Meta-training steps: 24 million on Push and Wheeled and 48 on Ant, for a CPU; or 100 million,
+    with the exact physics, for a GPU."""
+    runs: Path = Path("runs/figure")
+    """The suite's runs are kept in RUNS/SUITE-BUDGET-SEEDSseeds/PRESET."""
+    out: Path | None = None
+    """Path of the PNG and the CSVs, without a suffix; beside the suite's runs if not given, or
+    runs/figure of runs that are named."""
+
+    def __post_init__(self):
+        require(1 <= self.seeds <= 1024, "seeds", "must be in 1..1024")
 
 
 SAME = ("settings_id", "meta_iteration", "num_tasks", "num_episodes", "tasks")
 """What the runs of one preset have to share for their mean to mean something."""
-NEEDED = ("preset", "seed", "env", "num_iterations", "return", "success", "do_nothing", *SAME)
+NEEDED = ("preset", "seed", "env", "num_iterations", "return", "success", "do_nothing", "per_task",
+          *SAME)  # fmt: skip
 
 
 def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -43,7 +63,7 @@ def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """
     reports = [_read(path / "metatest.json") for path in paths]
     if not reports:
-        raise UsageError("run_dirs: no run with a metatest.json was found below runs/")
+        raise UsageError("run_dirs: none of them has a metatest.json")
     if len({report["env"] for report in reports}) > 1:
         raise UsageError("run_dirs: the runs are of different environments")
     first: dict[str, dict[str, Any]] = {}
@@ -117,21 +137,68 @@ def write_training(path: Path, run_dirs: Sequence[Path], reports: Sequence[dict[
                 writer.writerow([report["preset"], report["seed"], *short])
 
 
+CURVES = {
+    "return": ("return", mean),
+    "return_iqm": ("return", interquartile_mean),
+    "success": ("success", mean),
+}
+"""What is drawn: of which score, over all seeds and tasks."""
+
+
+def curves_of(reports: Sequence[dict[str, Any]]) -> dict[str, dict[str, Interval]]:
+    """Of every preset the CURVES, each with an interval."""
+    presets = dict.fromkeys(report["preset"] for report in reports)
+    return {preset: _curves([r for r in reports if r["preset"] == preset]) for preset in presets}
+
+
+def _curves(reports: Sequence[dict[str, Any]]) -> dict[str, Interval]:
+    last = min(report["num_iterations"] for report in reports)
+    curves = {}
+    for name, (score, statistic) in CURVES.items():
+        rows = [np.array(report["per_task"][score], float)[:, : last + 1] for report in reports]
+        curves[name] = interval(np.stack(rows), statistic)
+    return curves
+
+
+def write_curves(path: Path, curves: dict[str, dict[str, Interval]], seeds: dict[str, int]) -> None:
+    """One line per preset and meta-test iteration."""
+    parts = [(name, part) for name in CURVES for part in ("mean", "low", "high")]
+    titles = [name if part == "mean" else f"{name}_{part}" for name, part in parts]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["preset", "seeds", "metatest_iteration", *titles])
+        for preset, curve in curves.items():
+            for i in range(len(curve["return"]["mean"])):
+                row = [curve[name][part][i] for name, part in parts]
+                short = [None if x is None else round(x, 4) for x in row]
+                writer.writerow([preset, seeds[preset], i, *short])
+
+
 def main(argv: Sequence[str]) -> int:
     """Draws what the flags name."""
     config = parse(FigureConfig, argv)
-    asked = config.run_dirs or sorted(path for path in Path("runs").glob("*") if _tested(path))
+    asked, out = config.run_dirs, config.out or Path("runs/figure")
+    if not asked:
+        root = config.runs / f"{config.suite}-{config.budget}-{config.seeds}seeds"
+        asked = train_missing(configs(config.suite, config.budget, config.seeds), root)
+        out = config.out or root / "figure"
     run_dirs = [member for path in asked for member in _tested(path) or [path]]
     reports = read_reports(run_dirs)
     from pictures import comparison
 
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    png, table = config.out.with_suffix(".png"), config.out.with_suffix(".csv")
-    comparison(png, reports, paper_curves(reports[0]["env"]))
-    write_csv(table, reports)
-    training = config.out.with_name(config.out.name + "-training.csv")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    png, table, each, training = (
+        out.with_name(out.name + suffix)
+        for suffix in (".png", ".csv", "-runs.csv", "-training.csv")
+    )
+    presets = [report["preset"] for report in reports]
+    seeds = {preset: presets.count(preset) for preset in presets}
+    curves, first = curves_of(reports), reports[0]
+    comparison(png, curves, seeds, first["do_nothing"], paper_curves(first["env"]))
+    write_curves(table, curves, seeds)
+    write_csv(each, reports)
     write_training(training, run_dirs, reports)
-    print(f"{png}\n{table}\n{training}")
+    print("\n".join(str(path) for path in (png, table, each, training)))
     return 0
 
 

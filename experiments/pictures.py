@@ -9,7 +9,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BEFORE, AFTER, IDLE = "#9aa3ad", "#2b4c7e", "#30343a"
-PAPER = {"MAESN": "#e07a1f", "LatentSpace": "#2f9e5b", "MAML": "#a05195"}
+PAPER = {
+    "MAESN": "#e07a1f",
+    "LatentSpace": "#2f9e5b",
+    "MAML": "#a05195",
+    "RL2": "#b8860b",
+    "TRPO": "#4a7fb5",
+    "VIME": "#8c564b",
+}
+"""Colours of the paper's curves."""
+OURS = {
+    "maesn": "MAESN",
+    "latent-space": "LatentSpace",
+    "maml": "MAML",
+    "rl2": "RL2",
+    "scratch": "TRPO",
+    "rnd": "VIME",
+}
+"""Method of a preset SUITE-METHOD -> the curve of the paper that it is, or is nearest to."""
 
 
 def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str = "") -> None:
@@ -57,44 +74,58 @@ def metatest_curve(
 
 
 def comparison(
-    path: Path, reports: Sequence[Mapping[str, Any]], paper: Mapping[str, Any] | None = None
+    path: Path,
+    curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]],
+    num_seeds: Mapping[str, int],
+    idle: Mapping[str, float],
+    paper: Mapping[str, Any] | None = None,
 ) -> None:
-    """Meta-test curves by preset: the mean over its runs, and the range of their means.
+    """Meta-test curves by preset, with intervals.
 
     Args:
       path: PNG to write.
-      reports: what the metatest.json of each run holds.
-      paper: returns to draw beside them, one of the suites in results/paper.json.
+      curves: of each preset ``return``, ``return_iqm`` and ``success``, each with ``mean``,
+        ``low`` and ``high`` by iteration.
+      num_seeds: of each preset.
+      idle: return and success of doing nothing.
+      paper: returns to draw beside them, as marks; one of the suites in results/paper.json.
     """
-    figure, (left, right) = _figure("Meta-test on held-out tasks, sparse reward")
-    presets = list(dict.fromkeys(report["preset"] for report in reports))
-    last = min(report["num_iterations"] for report in reports)
-    x = np.arange(last + 1)
-    for ax, name in ((left, "return"), (right, "success")):
-        for i, preset in enumerate(presets):
-            means = np.array(
-                [_floats(r[name]["mean"][: last + 1]) for r in reports if r["preset"] == preset]
-            )
-            label = f"{preset} ({len(means)} seed{'s' if len(means) > 1 else ''})"
-            ax.plot(x, means.mean(axis=0), color=f"C{i}", marker=".", label=label, zorder=3)
-            low, high = means.min(axis=0), means.max(axis=0)
-            ax.fill_between(x, low, high, color=f"C{i}", alpha=0.2, linewidth=0)
-        idle = reports[0]["do_nothing"][name]
-        ax.axhline(idle, color=IDLE, linestyle=":", label="doing nothing")
-        ax.set_xlabel("meta-test iteration")
-        ax.set_ylabel(f"sparse {name}")
-    right.set_ylim(-0.02, 1.02)
+    figure, axes = _figure("Meta-test on held-out tasks, sparse reward", num_panels=3)
+    panels = {"return": "mean return", "return_iqm": "interquartile mean return"}
+    panels |= {"success": "success"}
+    last = max(len(curve["return"]["mean"]) for curve in curves.values()) - 1
+    for ax, (name, title) in zip(axes, panels.items(), strict=True):
+        for i, (preset, curve) in enumerate(curves.items()):
+            column = {part: _floats(values) for part, values in curve[name].items()}
+            x = np.arange(len(column["mean"]))
+            colour = PAPER.get(OURS.get(preset.split("-", 1)[1], ""), f"C{i}")
+            n = num_seeds[preset]
+            label = f"{preset} ({n} seed{'s' if n > 1 else ''})"
+            ax.plot(x, column["mean"], color=colour, label=label, zorder=3)
+            ax.fill_between(x, column["low"], column["high"], color=colour, alpha=0.2, linewidth=0)
+        if name != "return_iqm":  # of doing nothing there is the mean only
+            ax.axhline(idle[name], color=IDLE, linestyle=":", label="doing nothing")
+        ax.set(xlabel="meta-test iteration", ylabel=title)
+        if last > 20:
+            ax.set_xscale("symlog", linthresh=10)
+            ticks = [x for x in (0, 5, 10, 20, 50, 100) if x <= last]
+            ax.set_xticks(ticks, [str(x) for x in ticks])
+    axes[-1].set_ylim(-0.02, 1.02)
     if paper is not None:
-        _draw_paper(left, right, paper, last)
-    _legend_below(figure, left)
+        _draw_paper(axes[0], axes[-1], paper, last, "s")
+    _legend_below(figure, axes[0])
     figure.savefig(path)
 
 
-def _draw_paper(left: Axes, right: Axes, paper: Mapping[str, Any], last: int) -> None:
+def _draw_paper(
+    left: Axes, right: Axes, paper: Mapping[str, Any], last: int, style: str = "s--"
+) -> None:
     """The paper's figure, and its released policies measured again."""
     for name, curve in paper["curves"].items():
         points = _points(curve, last)
-        (line,) = left.plot(*points, "s--", color=PAPER[name], label=f"{name}, paper")
+        if len(points[0]) < 2:
+            continue
+        (line,) = left.plot(*points, style, color=PAPER[name], label=f"{name}, paper")
         line.set(markersize=3, linewidth=1)
     released, label = paper.get("released_policies"), "MAESN, released policies"
     if released is not None:
@@ -108,10 +139,10 @@ def _points(curve: Mapping[str, float], last: int) -> tuple[list[int], list[floa
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def _figure(title: str) -> tuple[Figure, Sequence[Axes]]:
-    """Two panels side by side."""
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
-    axes = figure.subplots(1, 2)
+def _figure(title: str, num_panels: int = 2) -> tuple[Figure, Sequence[Axes]]:
+    """Panels side by side."""
+    figure = Figure(figsize=(5 * num_panels, 4), dpi=120, layout="constrained")
+    axes = figure.subplots(1, num_panels)
     figure.suptitle(title, fontsize=11)
     for ax in axes:
         ax.grid(alpha=0.25)

@@ -1,7 +1,8 @@
 """Settings by name. Each runs as it stands; flags override single fields."""
 
 from dataclasses import replace
-from typing import Any
+from itertools import chain
+from typing import Any, Literal, cast
 
 from config import Config, EnvConfig, MetaTestConfig, PresetName, TrainConfig
 from explorax.algos.latent_space import latent_space
@@ -10,6 +11,8 @@ from explorax.algos.maml import maml
 from explorax.algos.rl2 import rl2
 from explorax.algos.scratch import scratch
 from explorax.config import MetaConfig, TRPOConfig
+
+SuiteName = Literal["push", "wheeled", "ant"]
 
 # Gupta et al. 2018 (arXiv 1802.07245) and its public code: 500 iterations of TRPO, 20 tasks of 50
 # episodes, mu_i ~ N(0, 1), inner step sizes that start at 1, boxes.
@@ -46,27 +49,26 @@ POINT_RL2 = Config(
 )
 
 
-def decaying(preset: PresetName, num_iterations: int, meta: MetaConfig, **overrides: Any) -> Config:
+def decaying(preset: str, num_iterations: int, meta: MetaConfig, **overrides: Any) -> Config:
     """A run of ppo whose step size falls to 0 at its end: without, later is not better."""
     ppo = replace(meta.ppo, decay_iterations=num_iterations)
     train = TrainConfig(num_iterations=num_iterations)
-    return Config(preset=preset, meta=replace(meta, ppo=ppo), train=train, **overrides)
+    meta = replace(meta, ppo=ppo)
+    return Config(preset=cast(PresetName, preset), meta=meta, train=train, **overrides)
 
 
-def alone(
-    preset: PresetName, num_iterations: int, meta: MetaConfig, env: EnvConfig | None = None
-) -> Config:
+def alone(preset: str, num_iterations: int, meta: MetaConfig, env: EnvConfig) -> Config:
     """Every held-out task by itself, without meta-training."""
     return Config(
-        preset=preset,
-        env=env or EnvConfig(),
+        preset=cast(PresetName, preset),
+        env=env,
         meta=meta,
         train=TrainConfig(num_iterations=0),
         metatest=MetaTestConfig(num_iterations=num_iterations),
     )
 
 
-def point_alone(preset: PresetName, **curiosity: Any) -> Config:
+def point_alone(preset: str, **curiosity: Any) -> Config:
     """Alone on the point robot, where a random walk hardly ever comes to the goal.
 
     A step at the goal earns about 1 more than elsewhere; the bonus has to stay below that. While
@@ -76,22 +78,42 @@ def point_alone(preset: PresetName, **curiosity: Any) -> Config:
     return alone(preset, 50, meta, EnvConfig(name="point"))
 
 
+def suite(name: SuiteName, num_iterations: int, num_episodes: int) -> tuple[Config, ...]:
+    """Every method on one suite, at as many environment steps, or without meta-training."""
+    env = EnvConfig(name=name)
+    # five episodes a trial where the others have two stages
+    trials = 2 * num_episodes // 5
+    # a step near the goal earns 1 to 3 more than elsewhere, on the point robot 1 at most
+    curious = scratch(curiosity="rnd", curiosity_coef=0.3)
+    return (
+        decaying(f"{name}-maesn", num_iterations, maesn(num_episodes=num_episodes), env=env),
+        # one stage an iteration instead of two
+        decaying(
+            f"{name}-latent-space",
+            2 * num_iterations,
+            latent_space(num_episodes=num_episodes),
+            env=env,
+        ),
+        decaying(f"{name}-maml", num_iterations, maml(num_episodes=num_episodes), env=env),
+        decaying(f"{name}-rl2", num_iterations, rl2(num_episodes=trials), env=env),
+        alone(f"{name}-scratch", 100, scratch(), env),
+        alone(f"{name}-rnd", 100, curious, env),
+    )
+
+
+# Episodes of Wheeled and Ant have 200 steps: half as many give as many steps an iteration.
+SUITES: dict[SuiteName, tuple[Config, ...]] = {
+    "push": suite("push", 100, 40),
+    "wheeled": suite("wheeled", 100, 20),
+    "ant": suite("ant", 300, 20),
+}
+
 PRESETS: dict[str, Config] = {
     preset.preset: preset
     for preset in (
-        decaying("push-maesn", 100, maesn()),
+        *chain(*SUITES.values()),
         decaying("push-maesn-long", 200, maesn()),
         PUSH_MAESN_PAPER,
-        # half the steps an iteration, twice the iterations: as many environment steps
-        decaying("push-latent-space", 200, latent_space()),
-        decaying("push-maml", 100, maml()),
-        decaying("push-rl2", 100, rl2()),
-        alone("push-scratch", 100, scratch()),
-        # a step near the goal earns 1 to 3 more than elsewhere, on the point robot 1 at most
-        alone("push-rnd", 100, scratch(curiosity="rnd", curiosity_coef=0.3)),
-        # episodes of 200 steps: half as many give as many steps an iteration as on Push
-        decaying("wheeled-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="wheeled")),
-        decaying("ant-maesn", 100, maesn(num_episodes=20), env=EnvConfig(name="ant")),
         POINT_MAESN,
         POINT_RL2,
         point_alone("point-scratch"),

@@ -3,10 +3,12 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 import figure
 from errors import UsageError
+from intervals import interquartile_mean, interval, mean
 
 
 def report(seed: int, **changes) -> dict:
@@ -21,6 +23,10 @@ def report(seed: int, **changes) -> dict:
     }
     idle = {"return": -20.0, "success": 0.0}
     sizes = {"num_iterations": 1, "num_tasks": 3, "num_episodes": 4, "tasks": None}
+    sizes["per_task"] = {
+        "return": [[-20.0, -12.0 - seed], [-20.0, -10.0 - seed], [-20.0, -8.0 - seed]],
+        "success": [[0.0, 0.2], [0.1, 0.5], [0.2, 0.8]],
+    }
     return about | sizes | {"return": column, "success": share, "do_nothing": idle} | changes
 
 
@@ -34,14 +40,45 @@ def write(tmp_path, *reports) -> list[str]:
     return paths
 
 
-def test_figure_writes_a_picture_and_every_run_in_a_table(tmp_path):
-    paths = write(tmp_path, report(0), report(1))
+def test_figure_writes_a_picture_its_curves_and_every_run(tmp_path):
+    paths = write(tmp_path, report(0), report(1), report(0, preset="point-rl2"))
     assert figure.main([*paths, "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
-    rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
-    assert [float(row["return_mean"]) for row in rows] == [-20.0, -10.0, -20.0, -11.0]
-    assert {row["seed"] for row in rows} == {"0", "1"}
-    assert (tmp_path / "out-training.csv").read_text().count("\n") == 1, "neither has metrics"
+    rows = list(csv.DictReader((tmp_path / "out-runs.csv").open(encoding="utf-8")))
+    assert [float(row["return_mean"]) for row in rows[:4]] == [-20.0, -10.0, -20.0, -11.0]
+    assert [row["seed"] for row in rows] == ["0", "0", "1", "1", "0", "0"]
+    assert (tmp_path / "out-training.csv").read_text().count("\n") == 1, "none has metrics"
+    curves = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert [(row["preset"], row["seeds"]) for row in curves[1:3]] == [
+        ("point-maesn", "2"),
+        ("point-rl2", "1"),
+    ]
+    after = {name: float(value) for name, value in curves[1].items() if name != "preset"}
+    assert after["return"] == -10.5
+    assert -13.0 < after["return_low"] < -10.5 < after["return_high"] < -8.0
+    assert after["return_iqm"] == pytest.approx(-10.5)
+    assert after["success"] == pytest.approx(0.5)
+
+
+def test_the_interquartile_mean_is_of_the_middle_half():
+    scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0]).reshape(2, 4, 1)
+    assert interval(scores, interquartile_mean)["mean"] == [(2.0 + 3.0 + 4.0 + 5.0) / 4]
+
+
+def test_the_interval_sees_seeds_and_tasks():
+    """The deviation of a mean of M seeds of N tasks: both count, and tasks within their seed."""
+    rng = np.random.default_rng(1)
+    seeds, tasks = rng.normal(size=(40, 1, 1)), rng.normal(size=(40, 50, 1))
+
+    def width(scores):
+        found = interval(scores, mean)
+        return (found["high"][0] - found["low"][0]) / (2 * 1.96)
+
+    expected = np.sqrt(np.var(np.mean(seeds + tasks, axis=1)) / 40)
+    assert width(seeds + tasks) == pytest.approx(expected, rel=0.15)
+    only_tasks = tasks[:1]
+    assert width(only_tasks) == pytest.approx(only_tasks.std() / np.sqrt(50), rel=0.15)
+    assert interval(np.full((2, 3, 1), np.nan), mean)["low"] == [None]
 
 
 def test_training_is_in_a_table_of_its_own(finished, tmp_path):
