@@ -48,7 +48,8 @@ def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     assert "is there" in capfd.readouterr().err
     assert metrics.stat().st_mtime_ns == written
 
-    (path / "seed1" / "metatest.json").unlink()
+    for name in ("metatest.json", "metatest.png"):
+        (path / "seed1" / name).unlink()
     suite_runs.train_missing([wanted], tmp_path)
     assert (path / "seed1" / "metatest.json").exists()
 
