@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,8 @@ from explorax.config import require
 Case = Literal["rollout", "stages", "ppo", "trpo"]
 MUJOCO_THREADS = 2
 CASES: tuple[Case, ...] = ("rollout", "stages", "ppo", "trpo")
+SEEDS = (2, 4, 8)
+"""Runs side by side that are timed beside a single one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class BenchConfig:
     """Solver iterations."""
     repeats: int = 5
     """Timed calls per program, after one that is not; the median counts."""
+    num_seeds: int = 1
+    """Runs side by side in the program of --case."""
     devices: int = 0
     """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
     out: Path = Path("runs/bench.json")
@@ -50,10 +54,15 @@ class BenchConfig:
     """Time this program alone, in this process, and print its figures as JSON."""
 
     def __post_init__(self):
-        for name in ("num_tasks", "repeats"):
+        for name in ("num_tasks", "repeats", "num_seeds"):
             require(getattr(self, name) >= 1, name, "must be at least 1")
         require(self.num_episodes >= 2, "num_episodes", "must be at least 2")
         require(self.devices >= 0, "devices", "must not be negative")
+        require(
+            self.num_seeds == 1 or self.case in ("ppo", "trpo"),
+            "num_seeds",
+            "needs --case ppo or trpo; without a case, 1, 2, 4 and 8 are timed",
+        )
 
 
 def build_case(config: BenchConfig) -> tuple[Callable, tuple, int]:
@@ -79,6 +88,11 @@ def build_case(config: BenchConfig) -> tuple[Callable, tuple, int]:
     env = make_env(EnvConfig(block_shape=config.block_shape, physics=config.physics))
     mesh = parallel.task_mesh(config.num_tasks, config.devices or None)
     learner = meta_update.build(env, meta_config, mesh)
+    if config.num_seeds > 1:
+        several = meta_update.over_seeds(learner)
+        keys = jax.vmap(jax.random.key)(jnp.arange(config.num_seeds))
+        states = parallel.replicate(jax.jit(several.init)(keys), mesh)
+        return several.update, (states,), config.num_seeds * learner.steps_per_update
     state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
     if config.case in ("ppo", "trpo"):
         return learner.update, (state,), learner.steps_per_update
@@ -225,6 +239,10 @@ def bench(config: BenchConfig) -> dict[str, Any]:
             cold = in_own_process(config, case, cache)
             cached = in_own_process(config, case, cache)
             results[case] = cached | {"cold_compile_s": cold["compile_s"]}
+        results["ppo_seeds"] = {
+            str(n): in_own_process(replace(config, case="ppo", num_seeds=n), "ppo", cache)
+            for n in track(SEEDS, "timing seeds side by side")
+        }
     results["mujoco_c_steps_per_s"] = mujoco_c_steps_per_s(config)
     return results
 
@@ -260,6 +278,16 @@ def show(results: dict[str, Any]) -> None:
             f"{row['seconds']:.2f}",
             f"{row['cold_compile_s']:.1f}",
             f"{row['compile_s']:.1f}",
+            f"{row['peak_host_memory_mib']:.0f}",
+        )
+    for n, row in results["ppo_seeds"].items():
+        table.add_row(
+            f"{n} runs of ppo side by side",
+            f"{row['steps_per_s']:,.0f}",
+            f"{row['steps_per_s'] / results['mujoco_c_steps_per_s']:.2f}",
+            f"{row['seconds']:.2f}",
+            f"{row['compile_s']:.1f}",
+            "",
             f"{row['peak_host_memory_mib']:.0f}",
         )
     table.add_row(
