@@ -92,9 +92,10 @@ class MetaTestConfig:
     num_tasks: int = 100
     """Held-out tasks, the same for every seed of a run."""
     num_iterations: int = 10
-    """Inner steps per task."""
+    """Inner steps per task; of a policy with a memory, episodes after the first."""
     num_episodes: int = 20
-    """Episodes per task and iteration."""
+    """Episodes per task and iteration; of a policy with a memory, trials that know nothing of each
+    other."""
 
     def __post_init__(self):
         require(self.num_tasks >= 1, "metatest.num_tasks", "must be at least 1")

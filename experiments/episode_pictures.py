@@ -66,7 +66,8 @@ def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) ->
     task = jax.tree.map(lambda x: x[n], tasks)
     score = f"return {recorded.episode_return[-1, n, k]:.0f}"
     share = f"{recorded.success[-1, n].mean():.0%} of {NUM_EPISODES} episodes succeed"
-    title = f"held-out task, {NUM_ITERATIONS} inner steps: best episode, {score}\n{share}"
+    learned = f"{NUM_ITERATIONS} {_iterations(config)}"
+    title = f"held-out task, {learned}: best episode, {score}\n{share}"
     paths = [out / "exploration.png", out / "episode.gif", out / "episode.png"]
     suite.render_paths(
         recorded.obs[0, n], task, paths[0], title=f"{NUM_EPISODES} episodes before adaptation"
@@ -75,6 +76,13 @@ def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) ->
     for path in paths[1:]:
         suite.render(recorded.obs[-1, n, k], path, task, title=title, **shape)
     return paths
+
+
+def _iterations(config: Config) -> str:
+    """What the meta-test iterations of a method are."""
+    if config.meta.memory_size > 0:
+        return "episodes remembered"
+    return "inner steps" if config.meta.test_optimizer == "sgd" else "outer steps on it alone"
 
 
 def record(env: Env, learner: MetaLearner, params: MetaParams, tasks: Task) -> Recorded:

@@ -64,6 +64,8 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
     from training import restore_latest, set_up
 
     out = asked.out or run.path
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"out: {out} is no directory")
     for member in run.members():
         report_run.check_out(member, report_run.out_of_member(run, member, out))
     config = run.config

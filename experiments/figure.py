@@ -20,9 +20,11 @@ import tyro
 from cli import parse, run_main
 from errors import UsageError
 from explorax.config import require
+from explorax.sinks import SinkError, read_jsonl
 from intervals import Interval, interquartile_mean, interval, mean
 from paper import paper_curves
 from presets import SuiteName
+from run_directory import RunDirectory
 from suite_runs import Budget, configs, train_missing
 
 
@@ -47,12 +49,19 @@ class FigureConfig:
 
     def __post_init__(self):
         require(1 <= self.seeds <= 1024, "seeds", "must be in 1..1024")
+        of_suite = (self.suite, self.seeds, self.budget) != ("push", 3, "small")
+        require(
+            not (self.run_dirs and of_suite),
+            "run_dirs",
+            "are drawn as they are; --suite, --seeds and --budget are for the suite's own runs",
+        )
 
 
-SAME = ("settings_id", "meta_iteration", "num_tasks", "num_episodes", "tasks")
+SAME_TEST = ("env", "num_tasks", "num_episodes", "tasks")
+"""What all runs have to share to be drawn side by side."""
+SAME = ("settings_id", "meta_iteration")
 """What the runs of one preset have to share for their mean to mean something."""
-NEEDED = ("preset", "seed", "env", "num_iterations", "return", "success", "do_nothing", "per_task",
-          *SAME)  # fmt: skip
+NEEDED = ("preset", "seed", "num_iterations", "return", "success", "do_nothing", "per_task")
 
 
 def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -64,8 +73,6 @@ def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
     reports = [_read(path / "metatest.json") for path in paths]
     if not reports:
         raise UsageError("run_dirs: none of them has a metatest.json")
-    if len({report["env"] for report in reports}) > 1:
-        raise UsageError("run_dirs: the runs are of different environments")
     first: dict[str, dict[str, Any]] = {}
     seen = set()
     for path, report in zip(paths, reports, strict=True):
@@ -73,18 +80,26 @@ def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
         if (preset, seed) in seen:
             raise UsageError(f"run_dirs: {path} is a second run of {preset} with seed {seed}")
         seen.add((preset, seed))
-        for name in SAME:
-            usual = first.setdefault(preset, report)[name]
-            if report[name] != usual:
-                raise UsageError(
-                    f"run_dirs: {path} has {name} {report[name]}, other runs of {preset} {usual}"
-                )
+        _check_same(path, report, reports[0], SAME_TEST, "other runs")
+        _check_same(path, report, first.setdefault(preset, report), SAME, f"others of {preset}")
     return reports
 
 
-def _tested(run_dir: Path) -> list[Path]:
+def _check_same(
+    path: Path, report: dict[str, Any], other: dict[str, Any], names: Sequence[str], whose: str
+) -> None:
+    for name in names:
+        if report[name] != other[name]:
+            raise UsageError(
+                f"run_dirs: {path} has {name} {report[name]}, {whose} have {other[name]}"
+            )
+
+
+def _members(run_dir: Path) -> list[Path]:
     """Where a run has metatest.json: itself, or the directories of its seeds."""
-    return sorted(f.parent for g in ("", "seed*/") for f in run_dir.glob(f"{g}metatest.json"))
+    if (run_dir / "metatest.json").exists() or not (run_dir / "config.json").exists():
+        return [run_dir]
+    return [member.path for member in RunDirectory.open(run_dir).members()]
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -94,7 +109,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"run_dirs: {file} is missing") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"run_dirs: {file} cannot be read ({error})") from None
-    missing = [name for name in NEEDED if not isinstance(report, dict) or name not in report]
+    needed = (*NEEDED, *SAME_TEST, *SAME)
+    missing = [name for name in needed if not isinstance(report, dict) or name not in report]
     if missing:
         raise UsageError(f"run_dirs: {file} has no {missing[0]}")
     return report
@@ -116,6 +132,14 @@ def write_csv(path: Path, reports: Sequence[dict[str, Any]]) -> None:
                 writer.writerow([*about, i, *(None if x is None else round(x, 4) for x in row)])
 
 
+def _metrics(file: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; none where a run has no such file."""
+    try:
+        return read_jsonl(file) if file.exists() else []
+    except SinkError as error:
+        raise UsageError(f"run_dirs: {error}") from error
+
+
 TRAINING_COLUMNS = (
     "meta_iteration", "env_steps", "wall_s", "steps_per_s", "return_pre", "return_post",
     "success_pre", "success_post", "kl_latent", "kl_policy", "action_std", "inner_lr_mean",
@@ -130,8 +154,7 @@ def write_training(path: Path, run_dirs: Sequence[Path], reports: Sequence[dict[
         writer.writerow(["preset", "seed", *TRAINING_COLUMNS])
         for run_dir, report in zip(run_dirs, reports, strict=True):
             metrics = run_dir / "metrics.jsonl"
-            lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-            for record in map(json.loads, lines):
+            for record in _metrics(metrics):
                 values = (record.get(name) for name in TRAINING_COLUMNS)
                 short = (f"{x:.6g}" if isinstance(x, float) else x for x in values)
                 writer.writerow([report["preset"], report["seed"], *short])
@@ -182,7 +205,7 @@ def main(argv: Sequence[str]) -> int:
         root = config.runs / f"{config.suite}-{config.budget}-{config.seeds}seeds"
         asked = train_missing(configs(config.suite, config.budget, config.seeds), root)
         out = config.out or root / "figure"
-    run_dirs = [member for path in asked for member in _tested(path) or [path]]
+    run_dirs = [member for path in asked for member in _members(path)]
     reports = read_reports(run_dirs)
     from pictures import comparison
 

@@ -89,7 +89,10 @@ class RunDirectory:
                 raise ValueError(f"format {content['format']!r} is not {FORMAT}")
             config, run_id = from_json(content["config"]), str(content["run_id"])
         except FileNotFoundError:
-            raise UsageError(f"{file}: is missing; is {path} a run directory?") from None
+            hint = f"is {path} a run directory?"
+            if path.name.startswith("seed") and (path.parent / "config.json").exists():
+                hint = f"the run that this seed is part of is in {path.parent}"
+            raise UsageError(f"{file}: is missing; {hint}") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
         except (KeyError, TypeError) as error:

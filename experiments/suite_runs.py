@@ -6,13 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 from config import Config, flatten, settings_id, to_json
 from errors import RunError, UsageError
-from explorax.config import MetaConfig
 from presets import PRESETS, SUITES, SuiteName
 from run_directory import RunDirectory
 
@@ -20,8 +19,8 @@ Budget = Literal["small", "paper"]
 
 ENV_STEPS: dict[Budget, dict[SuiteName, int]] = {
     "small": {"push": 24_000_000, "wheeled": 24_000_000, "ant": 48_000_000},
-    # 500 iterations of 20 tasks, 50 episodes of 100 steps, before and after adaptation
-    "paper": {"push": 100_000_000, "wheeled": 100_000_000, "ant": 100_000_000},
+    # 500 iterations of 20 tasks and 50 episodes, before and after adaptation
+    "paper": {"push": 100_000_000, "wheeled": 200_000_000, "ant": 200_000_000},
 }
 """Environment steps of meta-training, the same for all methods of a suite."""
 
@@ -41,15 +40,10 @@ def at_steps(config: Config, env_steps: int, horizon: int) -> Config:
     if config.train.num_iterations == 0:
         return config
     meta = config.meta
-    num_iterations = max(1, round(env_steps / steps_per_update(meta, horizon)))
+    num_iterations = max(1, round(env_steps / meta.steps_per_update(horizon)))
     ppo = replace(meta.ppo, decay_iterations=num_iterations)
     train = replace(config.train, num_iterations=num_iterations)
     return replace(config, meta=replace(meta, ppo=ppo), train=train)
-
-
-def steps_per_update(meta: MetaConfig, horizon: int) -> int:
-    """Environment steps of a meta-iteration."""
-    return meta.meta_batch_size * meta.num_episodes * (meta.num_inner_steps + 1) * horizon
 
 
 def as_in_paper(config: Config) -> Config:
@@ -79,7 +73,8 @@ def train_missing(wanted: Sequence[Config], root: Path) -> list[Path]:
         with _passing_signals_on([sys.executable, *command]) as child:
             code = child.wait()
         if code != 0:
-            raise RunError(f"{path}: ended with exit code {code}; the same command goes on from it")
+            goes_on = "; the same command goes on from there" if code < 0 or code > 128 else ""
+            raise RunError(f"{path}: its training ended with exit code {code}{goes_on}")
     return paths
 
 
@@ -109,23 +104,35 @@ def changed_flags(config: Config) -> list[str]:
 
 
 def _is_tested(run: RunDirectory) -> bool:
-    """Whether the meta-test after training was written."""
+    """Whether the meta-test after training was written, and is of the sizes that belong to it."""
     file = run.path / "metatest.json"
     if not file.exists():
         return False
-    report = json.loads(file.read_text(encoding="utf-8"))
-    return report["meta_iteration"] == run.config.train.num_iterations
+    test = asdict(run.config.metatest)
+    wanted = {**test, "tasks": None, "meta_iteration": run.config.train.num_iterations}
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        found = {name: report[name] for name in wanted}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file}: cannot be read ({error!r}); move it away") from error
+    if found != wanted:
+        raise UsageError(f"{file}: is of another meta-test; move it away")
+    return True
 
 
 @contextmanager
 def _passing_signals_on(command: Sequence[str]) -> Iterator[subprocess.Popen]:
     """A child process that is told to stop when this one is, and may take its time over it."""
     child = subprocess.Popen(command)
+    pass_on = lambda number, _: child.send_signal(number)  # noqa: E731
+    actions = dict.fromkeys((signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP), pass_on)
     # A terminal sends SIGINT to both by itself.
-    actions = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda n, _: child.send_signal(n)}
     before = {number: signal.signal(number, action) for number, action in actions.items()}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield child
     finally:
+        if child.poll() is None:
+            child.terminate()
         for number, action in before.items():
             signal.signal(number, action)

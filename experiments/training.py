@@ -64,6 +64,8 @@ def train(
         with _writing(run, checkpoints), _stop_signal(console) as stop:
             run.write_config()
             _describe(run, setup, start, console)
+            if run.config.train.num_iterations == 0 and not checkpoints.steps():
+                checkpoints.save(0, start.state, to_json(run.config))
             return _fit(run, setup, start, checkpoints, stop, console), stop.received
 
 

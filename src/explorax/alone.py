@@ -45,6 +45,21 @@ def curious_batch(
     return batch._replace(trajectory=trajectory), state
 
 
+def one_task_config(config: MetaConfig, num_episodes: int) -> MetaConfig:
+    """The outer step's settings for a single task, without inner steps."""
+    assert config.test_optimizer != "sgd"
+    return replace(
+        config,
+        optimizer=config.test_optimizer,
+        ppo=replace(config.ppo, decay_iterations=0),  # that is meta-training's schedule
+        estimator="loglik",
+        num_inner_steps=0,
+        num_train_tasks=1,
+        meta_batch_size=1,
+        num_episodes=num_episodes,
+    )
+
+
 def learn_alone(
     policy: Policy,
     config: MetaConfig,
@@ -61,17 +76,7 @@ def learn_alone(
     ``config.test_optimizer`` says how; its settings are those of the outer step. ``emit`` sees the
     task's own reward, and advantages that are made of the bonus too.
     """
-    assert config.test_optimizer != "sgd"
-    config = replace(
-        config,
-        optimizer=config.test_optimizer,
-        ppo=replace(config.ppo, decay_iterations=0),  # that is meta-training's schedule
-        estimator="loglik",
-        num_inner_steps=0,
-        num_train_tasks=1,
-        meta_batch_size=1,
-        num_episodes=num_episodes,
-    )
+    config = one_task_config(config, num_episodes)
     axes = task_axes("params")
     bonus = make_bonus(config.curiosity, env.observation_size)
     prior = jnp.zeros((1, config.latent_dim))

@@ -188,3 +188,10 @@ class MetaConfig:
             require(self.latent_dim == 0, "meta.latent_dim", f"must be 0 {because}")
             require(self.optimizer == "ppo", "meta.optimizer", f"must be 'ppo' {because}")
             require(not alone, "meta.test_optimizer", f"must be 'sgd' {because}")
+            require(self.estimator == "loglik", "meta.estimator", f"must be 'loglik' {because}")
+            # else the value after an episode's end would have to be that of the next one's start
+            require(self.gae_lambda == 1, "meta.gae_lambda", f"must be 1 {because}")
+
+    def steps_per_update(self, horizon: int) -> int:
+        """Environment steps of a meta-update, with episodes of ``horizon`` steps."""
+        return self.meta_batch_size * self.num_episodes * (self.num_inner_steps + 1) * horizon

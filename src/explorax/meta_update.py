@@ -110,13 +110,12 @@ class MetaLearner(NamedTuple):
 def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
     """The meta-learner that ``config`` describes, its tasks spread over ``mesh``."""
     policy, method = policy_of(env, config), method_of(config)
-    stages = config.num_inner_steps + 1
     return MetaLearner(
         init=lambda key: init_state(env, policy, config, key),
         update=lambda state: meta_update(env, policy, config, method, mesh, state),
         adapt=partial(method.adapt, policy, config),
         policy=policy,
-        steps_per_update=config.meta_batch_size * config.num_episodes * stages * env.horizon,
+        steps_per_update=config.steps_per_update(env.horizon),
     )
 
 

@@ -1,5 +1,6 @@
 """Many policies act for one episode each: tasks times episodes, one scan over time."""
 
+from functools import partial
 from typing import NamedTuple
 
 import chex
@@ -99,20 +100,23 @@ def next_episode(
     tasks: Task,
     keys: PRNGKeyArray,
 ) -> tuple[Trajectory, Recall]:
-    """``rollout`` with what a policy recalls of the task's episodes before.
+    """``rollout`` with, and followed by, what a policy recalls of a task (N, K).
 
     An episode and a step are written for one. The vmaps stand inside the scan over time, over one
     flat axis of N*K episodes: to trace a vmap of a scan, or two nested vmaps, of a physics engine
-    takes several times as long. Only the policy sees N apart, since theta may differ by task.
+    takes several times as long. Only the policy sees N apart, since theta may differ by task. One
+    that has no memory carries an empty one.
     """
     num_tasks, num_episodes = keys.shape
-    chex.assert_tree_shape_prefix((params.latent, tasks), (num_tasks,))
+    chex.assert_tree_shape_prefix((params.latent, tasks, recall.memory), (num_tasks,))
     episode_task = _repeat(tasks, num_episodes)
     begin = jax.vmap(lambda latent, task, key: begin_episode(env, latent, task, key))
     episode = begin(_repeat(params.latent, num_episodes), episode_task, _flat(keys))
-    task_latents = _unflat(episode.latent, keys.shape)
-    act = jax.vmap(policy.apply, in_axes=(params_axes.policy, 0, 0))
-    remember = jax.vmap(policy.remember, in_axes=(params_axes.policy, 0, 0))
+    latents = [
+        _unflat(x, keys.shape)
+        for x in (episode.latent, episode.latent_noise, episode.latent_log_prob)
+    ]
+    act = jax.vmap(partial(act_once, policy), in_axes=(params_axes.policy, 0, 0, 0))
 
     def step_one(packed, task, action):
         state = env.step(env.unpack(packed, task), action)
@@ -121,34 +125,37 @@ def next_episode(
     def step(carry, inputs):
         (packed, obs), alive, recall = carry
         noise, start = inputs
-        percept = Percept(
-            _unflat(obs, keys.shape), recall.action, recall.reward, jnp.full(keys.shape, start)
-        )
-        memory = remember(params.policy, recall.memory, percept)
-        context = jnp.concatenate([task_latents, memory], axis=-1)
-        dist = _flat(act(params.policy, percept.obs, context))
+        start = jnp.full(keys.shape, start)
+        percept = Percept(_unflat(obs, keys.shape), recall.action, recall.reward, start)
+        memory, dist = act(params.policy, recall.memory, percept, latents[0])
+        dist = _flat(dist)
         action = distributions.sample(dist, noise)
         after, reward, success, done = jax.vmap(step_one)(packed, episode_task, action)
-        after = where(alive, after, (packed, obs))
+        after, reward = where(alive, after, (packed, obs)), reward * alive
         log_prob = distributions.log_prob(dist, action)
-        reward = reward * alive
         last = _unflat((jnp.clip(action, -1.0, 1.0), reward), keys.shape)
         carry = (after, alive * (1.0 - done), Recall(memory, *last))
         return carry, (obs, action, dist, log_prob, reward, success * alive, alive)
 
-    noise = jnp.moveaxis(episode.action_noise, 1, 0)
     start = jnp.zeros(env.horizon).at[0].set(1.0)
-    alive = jnp.ones(num_tasks * num_episodes)
-    first = ((episode.packed, episode.obs), alive, recall)
-    (_, _, recall), per_step = jax.lax.scan(step, first, (noise, start))
+    first = ((episode.packed, episode.obs), jnp.ones(num_tasks * num_episodes), recall)
+    inputs = (jnp.moveaxis(episode.action_noise, 1, 0), start)
+    (_, _, recall), per_step = jax.lax.scan(step, first, inputs)
     per_step = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), per_step)
-    trajectory = Trajectory(
-        *_unflat(per_step, keys.shape),
-        latent=task_latents,
-        latent_noise=_unflat(episode.latent_noise, keys.shape),
-        latent_log_prob=_unflat(episode.latent_log_prob, keys.shape),
-    )
-    return trajectory, recall
+    return Trajectory(*[*_unflat(per_step, keys.shape), *latents]), recall
+
+
+def act_once(
+    policy: Policy,
+    theta: PyTree,
+    memory: Float[Array, "K H"],
+    percept: Percept,
+    latent: Float[Array, "K L"],
+) -> tuple[Float[Array, "K H"], Gaussian]:
+    """One task's new memories and action distributions, for one step of its K episodes."""
+    memory = policy.remember(theta, memory, percept)
+    context = jnp.concatenate([latent, memory], axis=-1)
+    return memory, policy.apply(theta, percept.obs, context)
 
 
 def _flat(tree: PyTree) -> PyTree:

@@ -155,8 +155,6 @@ def fit(
     clock = _Clock(wall_s, learner.steps_per_update)
     pending: _Pending | None = None
     first = True
-    if schedule.num_iterations == 0:
-        callbacks.save(0, state)
     while done < schedule.num_iterations:
         size = next_chunk_size(schedule, done)
         with callbacks.compiling() if first else contextlib.nullcontext():

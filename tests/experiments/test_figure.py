@@ -95,7 +95,9 @@ def test_training_is_in_a_table_of_its_own(finished, tmp_path):
         (report(1, meta_iteration=8), "meta_iteration"),
         (report(1, num_tasks=4), "num_tasks"),
         (report(1, settings_id="b"), "settings_id"),
-        (report(1, env="push"), "environment"),
+        (report(1, env="push"), "env"),
+        (report(1, preset="point-rl2", num_tasks=4), "num_tasks"),
+        (report(1, preset="point-rl2", tasks="file.npz"), "tasks"),
         ({"preset": "point-maesn"}, "run1"),
     ],
 )
@@ -104,6 +106,29 @@ def test_runs_that_cannot_be_averaged_are_refused(tmp_path, second, named):
     with pytest.raises(UsageError, match=named):
         figure.main([*paths, "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_seed_without_a_meta_test_is_named(finished, tmp_path):
+    """A run of two seeds of which one was not tested is not drawn as one of one seed."""
+    config = json.loads((finished / "config.json").read_text())
+    config["config"]["num_seeds"] = 2
+    run = tmp_path / "two"
+    (run / "seed0").mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "seed0" / "metatest.json").write_bytes((finished / "metatest.json").read_bytes())
+    with pytest.raises(UsageError, match="seed1"):
+        figure.main([str(run), "--out", str(tmp_path / "out")])
+
+
+def test_a_torn_line_of_metrics_is_left_out(finished, tmp_path):
+    with (finished / "metrics.jsonl").open("a") as file:
+        file.write('{"meta_iter')
+    assert figure.main([str(finished), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_named_runs_and_a_suite_do_not_go_together(finished):
+    with pytest.raises(UsageError, match=r"run_dirs: .*--suite"):
+        figure.main([str(finished), "--suite", "ant"])
 
 
 def test_a_missing_run_is_named(tmp_path):

@@ -141,7 +141,9 @@ def test_a_run_that_was_killed_repeats_nothing(finished):
 
 
 @pytest.mark.usefixtures("no_wandb_account")
-def test_seeds_in_one_program_are_runs_in_one_directory(tiny, finished, tmp_path, monkeypatch):
+def test_seeds_in_one_program_are_runs_in_one_directory(
+    tiny, finished, tmp_path, monkeypatch, capfd
+):
     """Stopped, resumed, evaluated; seed 0 learns what it learns alone, and W&B has two runs."""
     flags = [*tiny, "--train.num-iterations=6", "--num-seeds=2", "--wandb.mode=offline"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -174,6 +176,8 @@ def test_seeds_in_one_program_are_runs_in_one_directory(tiny, finished, tmp_path
     out = tmp_path / "out"
     sizes = ["--num-iterations=3", "--num-tasks=4", "--episodes=4"]
     assert run_main(evaluate.main, [str(whole), *sizes, f"--out={out}"]) == 0
+    assert run_main(evaluate.main, [str(whole / "seed0"), *sizes]) == 2
+    assert f"is part of is in {whole}" in capfd.readouterr().err
     assert {p.name for p in out.iterdir()} == {"seed0", "seed1"}
     assert (whole / "seed1" / "metatest.json").read_bytes() == before
     assert figure.main([str(whole), f"--out={tmp_path / 'drawn'}"]) == 0

@@ -1,28 +1,34 @@
 """What ``make figure`` trains, and that it trains only what is missing."""
 
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+import explorax_envs
 import suite_runs
 import train
+from cli import run_main
 from errors import RunError, UsageError
 from explorax.sinks import read_jsonl
-from presets import PRESETS
 
 
 @pytest.mark.parametrize("budget", ["small", "paper"])
 @pytest.mark.parametrize("suite", ["push", "wheeled", "ant"])
 def test_all_methods_of_a_suite_take_as_many_steps(suite, budget):
     wanted = suite_runs.configs(suite, budget, 3)
-    horizon, steps = suite_runs.HORIZON[suite], suite_runs.ENV_STEPS[budget][suite]
+    horizon = explorax_envs.make(suite).horizon
+    assert suite_runs.HORIZON[suite] == horizon
+    steps = suite_runs.ENV_STEPS[budget][suite]
     trained = [c for c in wanted if c.train.num_iterations > 0]
     methods = {c.preset.removeprefix(f"{suite}-") for c in wanted}
     assert methods == {"maesn", "latent-space", "maml", "rl2", "scratch", "rnd"}
     assert len(trained) == 4
     for config in trained:
-        taken = config.train.num_iterations * suite_runs.steps_per_update(config.meta, horizon)
-        assert abs(taken - steps) <= suite_runs.steps_per_update(config.meta, horizon)
+        meta, stages = config.meta, config.meta.num_inner_steps + 1
+        per_update = meta.meta_batch_size * meta.num_episodes * stages * horizon
+        assert abs(config.train.num_iterations * per_update - steps) <= per_update
         assert config.meta.ppo.decay_iterations == config.train.num_iterations
     for config in wanted:
         assert (config.num_seeds, config.env.name, config.env.reward) == (3, suite, "dense")
@@ -53,6 +59,13 @@ def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     suite_runs.train_missing([wanted], tmp_path)
     assert (path / "seed1" / "metatest.json").exists()
 
+    report = path / "seed0" / "metatest.json"
+    content = report.read_text()
+    for damage in ('{"num_tasks": 9', content.replace('"num_tasks": 4', '"num_tasks": 9')):
+        report.write_text(damage)
+        with pytest.raises(UsageError, match=str(report)):
+            suite_runs.train_missing([wanted], tmp_path)
+    report.write_text(content)
     for other in (replace(wanted, num_seeds=3), replace(wanted, seed=1)):
         with pytest.raises(UsageError, match=str(path)):
             suite_runs.train_missing([other], tmp_path)
@@ -60,4 +73,22 @@ def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(suite_runs, "changed_flags", lambda _: ["--meta.num-episodes", "0"])
     with pytest.raises(RunError, match="exit code 2"):
         suite_runs.train_missing([broken], tmp_path)
-    assert set(PRESETS) >= {wanted.preset, broken.preset}
+
+
+def test_a_run_without_training_goes_on_too(tmp_path):
+    """Its meta-test is all that can be interrupted: several seeds, learned alone."""
+    sizes = "--metatest.num-tasks=4 --metatest.num-iterations=2 --metatest.num-episodes=4"
+    flags = f"--preset=point-rnd --meta.hidden-sizes 8 --num-seeds=2 {sizes}".split()
+    wanted = train.parse_train(flags)
+    (path,) = suite_runs.train_missing([wanted], tmp_path)
+    reports = [json.loads((path / f"seed{i}" / "metatest.json").read_text()) for i in (0, 1)]
+    for seed, report in enumerate(reports):
+        alone = tmp_path / f"alone{seed}"
+        alone_flags = [*flags, "--num-seeds=1", f"--seed={seed}", f"--run-dir={alone}"]
+        assert run_main(train.main, alone_flags) == 0
+        single = json.loads((alone / "metatest.json").read_text())
+        np.testing.assert_allclose(report["return"]["mean"], single["return"]["mean"], rtol=1e-3)
+    for name in ("metatest.json", "metatest.png"):
+        (path / "seed1" / name).unlink()
+    suite_runs.train_missing([wanted], tmp_path)
+    assert json.loads((path / "seed1" / "metatest.json").read_text()) == reports[1]
