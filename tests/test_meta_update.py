@@ -77,7 +77,7 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
     assert not np.array_equal(runs[0].params.latent.mean, runs[2].params.latent.mean)
 
 
-@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "promp", "emaml", "rl2"])
+@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "rl2"])
 def test_seeds_side_by_side_are_those_alone(name):
     """To rounding, on two devices; and no seed is another one."""
     learner, _ = learner_and_state(METHODS[name])
