@@ -12,7 +12,7 @@ from typing import Literal
 
 from config import Config, flatten, settings_id, to_json
 from errors import RunError, UsageError
-from presets import PRESETS, SUITES, SuiteName
+from presets import PRESETS, SUITES, SuiteName, decaying
 from run_directory import RunDirectory
 
 Budget = Literal["small", "paper"]
@@ -39,11 +39,8 @@ def at_steps(config: Config, env_steps: int, horizon: int) -> Config:
     """Meta-trained for so many environment steps, its step size falling to 0; or not at all."""
     if config.train.num_iterations == 0:
         return config
-    meta = config.meta
-    num_iterations = max(1, round(env_steps / meta.steps_per_update(horizon)))
-    ppo = replace(meta.ppo, decay_iterations=num_iterations)
-    train = replace(config.train, num_iterations=num_iterations)
-    return replace(config, meta=replace(meta, ppo=ppo), train=train)
+    num_iterations = max(1, round(env_steps / config.meta.steps_per_update(horizon)))
+    return decaying(config.preset, num_iterations, config.meta, env=config.env)
 
 
 def as_in_paper(config: Config) -> Config:
