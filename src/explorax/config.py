@@ -7,6 +7,8 @@ from typing import Any, Literal
 Adapt = Literal["latents", "params", "both"]
 Estimator = Literal["loglik", "lvc", "dice", "emaml", "first_order"]
 Curiosity = Literal["none", "rnd", "counts"]
+SkillObjective = Literal["diayn", "vic"]
+SkillSpace = Literal["categorical", "gaussian"]
 
 
 def require(condition: bool, field_name: str, expectation: str) -> None:
@@ -195,3 +197,65 @@ class MetaConfig:
     def steps_per_update(self, horizon: int) -> int:
         """Environment steps of a meta-update, with episodes of ``horizon`` steps."""
         return self.meta_batch_size * self.num_episodes * (self.num_inner_steps + 1) * horizon
+
+
+@dataclass(frozen=True)
+class SkillConfig:
+    """Skills without a task: soft actor-critic on what a discriminator can tell of them."""
+
+    objective: SkillObjective = "diayn"
+    """diayn pays for every state reached, under a fixed p(z); vic for the last state of an episode
+    alone, and learns p(z)."""
+    skill_space: SkillSpace = "categorical"
+    """A number of skills, or a latent z ~ N(0, I)."""
+    num_skills: int = 50
+    """Number of categorical skills K."""
+    skill_dim: int = 2
+    """Size of a gaussian z."""
+    features: str = "full"
+    """What the discriminator sees of an observation: one of the names that the environment has."""
+    num_train_tasks: int = 100
+    """Training tasks N, drawn once from the seed; skills see how they begin, and no reward."""
+    num_episodes: int = 100
+    """Episodes per iteration, each of one skill throughout."""
+    num_gradient_steps: int = 200
+    """Gradient steps per iteration."""
+    batch_size: int = 128
+    """Transitions per gradient step, drawn from the replay buffer."""
+    replay_size: int = 1_000_000
+    """Transitions that the replay buffer holds."""
+    entropy_coef: float = 0.1
+    """Weight of the action entropy beside the intrinsic reward (nats)."""
+    learning_rate: float = 3e-4
+    """Adam's step size, for policy, critics and discriminator."""
+    prior_learning_rate: float = 0.01
+    """Adam's step size for vic's p(z), one step per iteration."""
+    target_rate: float = 0.01
+    """Share tau of the critics that goes into their slow copies at each gradient step."""
+    discount: float = 0.99
+    """Per control step."""
+    hidden_sizes: tuple[int, ...] = (128, 128)
+    """Units of the ReLU layers of policy, critics and discriminator."""
+
+    def __post_init__(self):
+        require_finite(self, "skills.")
+        require(2 <= self.num_skills <= 4096, "skills.num_skills", "must be in 2..4096")
+        require(1 <= self.skill_dim <= 64, "skills.skill_dim", "must be in 1..64")
+        for name in ("num_train_tasks", "num_episodes", "num_gradient_steps", "batch_size"):
+            require(getattr(self, name) >= 1, f"skills.{name}", "must be at least 1")
+        require(self.replay_size >= 1, "skills.replay_size", "must be at least 1")
+        require(self.entropy_coef >= 0, "skills.entropy_coef", "must not be negative")
+        require(self.learning_rate > 0, "skills.learning_rate", "must be positive")
+        require(self.prior_learning_rate > 0, "skills.prior_learning_rate", "must be positive")
+        require(0 < self.target_rate <= 1, "skills.target_rate", "must be in (0, 1]")
+        require(0 < self.discount < 1, "skills.discount", "must be in (0, 1)")
+        require(
+            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
+            "skills.hidden_sizes",
+            "must be positive integers, at least one",
+        )
+        require(
+            self.objective == "diayn" or self.skill_space == "categorical",
+            "skills.skill_space",
+            "must be 'categorical' when skills.objective is 'vic'",
+        )

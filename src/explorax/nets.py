@@ -1,4 +1,4 @@
-"""Flax policies that take a latent input, and one that remembers."""
+"""Flax policies that take a latent input, one that remembers, and discriminators of skills."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
@@ -109,3 +109,38 @@ def recurrent_policy(
         return cast(tuple[Array, Array], cell.apply(params["remember"], memory, inputs))[0]
 
     return Policy(init, apply, remember, memory_size)
+
+
+class DiscriminatorMLP(nn.Module):
+    """ReLU layers on features f(s), then what q(z | f(s)) is made of: all 0 before training."""
+
+    output_size: int
+    hidden_sizes: Sequence[int]
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "*batch F"]) -> Float[Array, "*batch D"]:
+        x = features
+        for size in self.hidden_sizes:
+            x = nn.relu(nn.Dense(size)(x))
+        return nn.Dense(self.output_size, kernel_init=nn.initializers.zeros)(x)
+
+
+class Discriminator(NamedTuple):
+    """What q(z | f) is made of, as pure functions."""
+
+    init: Callable[[PRNGKeyArray], PyTree]
+    """key -> phi"""
+    apply: Callable[[PyTree, Float[Array, "*batch F"]], Float[Array, "*batch D"]]
+    """(phi, features) -> outputs, which ``skills.Skills`` reads"""
+
+
+def discriminator(
+    num_features: int, output_size: int, hidden_sizes: Sequence[int]
+) -> Discriminator:
+    """A discriminator of skills that knows nothing yet."""
+    net = DiscriminatorMLP(output_size, tuple(hidden_sizes))
+
+    def apply(params: PyTree, features: Array) -> Array:
+        return cast(Array, net.apply(params, features))
+
+    return Discriminator(lambda key: net.init(key, jnp.zeros(num_features)), apply)

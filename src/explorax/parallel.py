@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import PRNGKeyArray
 
 from explorax.types import PyTree
 
@@ -36,6 +37,27 @@ def over_tasks(fun: Callable, mesh: Mesh, in_axes: tuple[bool, ...], out_tasks: 
 def mean_over_devices(tree: PyTree) -> PyTree:
     """Mean of equal shares over the task axis; only inside ``over_tasks``."""
     return jax.lax.pmean(tree, TASK_AXIS)
+
+
+def gather_over_devices(tree: PyTree) -> PyTree:
+    """All devices' shares, one after the other on the leading axis; only inside ``over_tasks``."""
+    return jax.lax.all_gather(tree, TASK_AXIS, tiled=True)
+
+
+def share_of_device(tree: PyTree) -> PyTree:
+    """The part of the leading axis that is this device's; only inside ``over_tasks``."""
+    count, index = jax.lax.axis_size(TASK_AXIS), jax.lax.axis_index(TASK_AXIS)
+
+    def share(x: jax.Array) -> jax.Array:
+        size = len(x) // count
+        return jax.lax.dynamic_slice_in_dim(x, index * size, size)
+
+    return jax.tree.map(share, tree)
+
+
+def key_of_device(key: PRNGKeyArray) -> PRNGKeyArray:
+    """A key of this device's own; only inside ``over_tasks``."""
+    return jax.random.fold_in(key, jax.lax.axis_index(TASK_AXIS))
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
