@@ -15,7 +15,7 @@ from explorax_envs.animation import (
     draw_goal,
     episode,
     goal_handle,
-    many_episodes,
+    observations,
     prepare_plane,
     save_episode,
     save_paths,
@@ -122,7 +122,7 @@ def render_paths(
     Raises:
         ValueError: ``obs`` has another shape, or the file another ending.
     """
-    paths = robot.position(many_episodes(obs, robot.observation_size))
+    paths = robot.position(observations(obs, "E T", robot.observation_size))
     goal = np.asarray(task.goal)
 
     def draw(ax: Axes) -> None:

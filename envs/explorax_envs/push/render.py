@@ -12,8 +12,8 @@ from explorax_envs.animation import (
     INK,
     draw_goal,
     episode,
-    many_episodes,
     move,
+    observations,
     prepare_plane,
     save_episode,
     save_paths,
@@ -101,7 +101,7 @@ def render_paths(
     Raises:
         ValueError: ``obs`` has another shape, or the file another ending.
     """
-    obs = many_episodes(obs, Push.observation_size)
+    obs = observations(obs, "E T", Push.observation_size)
     save_paths(target, lambda ax: _draw_paths(ax, obs, task), drawing.legend_handles(), title)
 
 
