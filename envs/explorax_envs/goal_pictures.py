@@ -129,7 +129,7 @@ def render_paths(
         title: line above the picture.
 
     Raises:
-        ValueError: ``obs`` has another shape, or the file another ending.
+        ValueError: ``obs`` is malformed, or the file has another ending.
     """
     paths = robot.position(observations(obs, "E T", robot.observation_size))
     goal = np.asarray(task.goal)

@@ -98,7 +98,7 @@ def render_paths(
         title: line above the picture.
 
     Raises:
-        ValueError: ``obs`` has another shape, or the file another ending.
+        ValueError: ``obs`` is malformed, or the file has another ending.
     """
     obs = observations(obs, "E T", Push.observation_size)
     save_paths(target, lambda ax: _draw_paths(ax, obs, task), drawing.legend_handles(), title)
