@@ -57,7 +57,7 @@ def save_episode(
     check_choice("path ending", path.suffix, (".gif", ".png"))
     if path.suffix == ".gif":
         figure, (ax,) = panels(1, title, legend)
-        _save_animation(path, figure, make_scene(ax), num_steps, fps)
+        save_animation(path, figure, [make_scene(ax)], range(num_steps), fps)
         return
     figure, axes = panels(_STRIP_PANELS, title, legend)
     steps = np.linspace(0, num_steps - 1, _STRIP_PANELS).round().astype(int)
@@ -121,30 +121,43 @@ def episode(trajectory: Any, task: Any, form: TaskFormat, obs_size: int) -> tupl
     return obs, task
 
 
-def many_episodes(obs: Any, obs_size: int) -> np.ndarray:
-    """Observations (E, T, O) as numpy.
+def observations(obs: Any, axes: str, obs_size: int) -> np.ndarray:
+    """Observations as numpy, with the named leading axes, "E T" say.
 
     Raises:
-        ValueError: they have another shape.
+        ValueError: they have another shape, or are not finite.
     """
     obs = np.asarray(obs)
-    if obs.ndim != 3 or obs.shape[-1] != obs_size or 0 in obs.shape:
-        raise ValueError(f"obs must have shape (E, T, {obs_size}); got {obs.shape}")
+    names = axes.split()
+    if obs.ndim != len(names) + 1 or obs.shape[-1] != obs_size or 0 in obs.shape:
+        raise ValueError(f"obs must have shape ({', '.join(names)}, {obs_size}); got {obs.shape}")
+    if not np.isfinite(obs).all():
+        raise ValueError("obs holds observations that are not finite")
     return obs
 
 
-def panels(num_panels: int, title: str, legend: Sequence[Line2D]) -> tuple[Figure, list[Axes]]:
-    """A figure of panels in a row with a title and the legend."""
-    figure = Figure(figsize=(4.6 * num_panels, 4.9), dpi=100, layout="constrained")
+def text_scale(columns: int) -> float:
+    """How much larger title and legend are where many panels make a wide figure."""
+    return max(1.0, 0.5 + columns / 8)
+
+
+def panels(
+    num_panels: int, title: str, legend: Sequence[Line2D], columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels, row by row (one row if not told), with a title and the legend."""
+    columns = columns or num_panels
+    rows = -(-num_panels // columns)
+    figure = Figure(figsize=(4.6 * columns, 4.9 * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = list(figure.subplots(1, num_panels, squeeze=False)[0])
+    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(num_panels)]
+    scale = text_scale(columns)
     if title:
-        figure.suptitle(title, fontsize=11, color=INK)
+        figure.suptitle(title, fontsize=11 * scale, color=INK)
     figure.legend(
         handles=legend,
         loc="outside lower center",
-        ncols=4,
-        fontsize=8,
+        ncols=4 * columns,
+        fontsize=8 * scale,
         frameon=False,
         labelcolor=INK,
     )
@@ -201,9 +214,11 @@ def show_progress(
     caption.set_color(GOAL if inside else INK)
 
 
-def _save_animation(path: Path, figure: Figure, scene: Scene, num_steps: int, fps: int) -> None:
-    """One frame per step, in one palette."""
-    frames = list(_frames(figure, scene, num_steps))
+def save_animation(
+    path: str | Path, figure: Figure, scenes: Sequence[Scene], steps: Iterable[int], fps: int
+) -> None:
+    """One frame per step of all scenes of a figure, in one palette."""
+    frames = list(_frames(figure, scenes, steps))
     palette = frames[-1].quantize(_GIF_COLOURS, dither=Image.Dither.NONE)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     frames[0].save(
@@ -211,17 +226,18 @@ def _save_animation(path: Path, figure: Figure, scene: Scene, num_steps: int, fp
     )
 
 
-def _frames(figure: Figure, scene: Scene, num_frames: int) -> Iterable[Image.Image]:
-    """Pictures of all steps; what never moves is drawn once."""
+def _frames(figure: Figure, scenes: Sequence[Scene], steps: Iterable[int]) -> Iterable[Image.Image]:
+    """Pictures of the steps; what never moves is drawn once."""
     canvas = FigureCanvasAgg(figure)
-    moving = scene.moving
-    for artist in moving:
-        artist.set_animated(True)
+    for scene in scenes:
+        for artist in scene.moving:
+            artist.set_animated(True)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
-    for step in range(num_frames):
-        scene.show(step)
+    for step in steps:
         canvas.restore_region(background)
-        for artist in moving:
-            scene.ax.draw_artist(artist)
+        for scene in scenes:
+            scene.show(step)
+            for artist in scene.moving:
+                scene.ax.draw_artist(artist)
         yield Image.fromarray(np.array(canvas.buffer_rgba())[..., :3])

@@ -15,18 +15,21 @@ from explorax_envs.animation import (
     draw_goal,
     episode,
     goal_handle,
-    many_episodes,
+    observations,
     prepare_plane,
     save_episode,
     save_paths,
     show_progress,
 )
 from explorax_envs.goals import GoalTask
+from explorax_envs.skill_pictures import Cast, Track
 from explorax_envs.task_files import TaskFormat
 
 BODY = "#2b4c7e"
 VIEW = np.array([[-2.4, -1.2], [2.4, 2.9]])
 """Corners of the region with all goals (m)."""
+SKILL_VIEW = np.array([[-1.5, -1.5], [1.5, 1.5]])
+"""Corners of the least that pictures of skills show (m): skills go anywhere."""
 
 
 class Robot(NamedTuple):
@@ -42,6 +45,12 @@ class Robot(NamedTuple):
     """adds the artists that ``place`` moves"""
     place: Callable[[Axes, list[Artist], Float[np.ndarray, " O"]], None]
     """moves them to where an observation says"""
+
+
+def cast(robot: Robot) -> Cast:
+    """What pictures of a robot's skills show."""
+    track = Track(robot.name, BODY, 1.2, robot.position)
+    return Cast(robot.observation_size, SKILL_VIEW, (track,), robot.draw, robot.place)
 
 
 class _Scene:
@@ -120,9 +129,9 @@ def render_paths(
         title: line above the picture.
 
     Raises:
-        ValueError: ``obs`` has another shape, or the file another ending.
+        ValueError: ``obs`` is malformed, or the file has another ending.
     """
-    paths = robot.position(many_episodes(obs, robot.observation_size))
+    paths = robot.position(observations(obs, "E T", robot.observation_size))
     goal = np.asarray(task.goal)
 
     def draw(ax: Axes) -> None:

@@ -34,14 +34,16 @@ def load_system(xml: str, iterations: tuple[int, int]) -> System:
 class MjxEnv(PipelineEnv):
     """A Brax environment of fixed horizon whose state is its joints and its task.
 
-    A subclass gives ``horizon``, ``control_limit``, ``observation_size``, ``observe``, ``reset``,
-    ``step`` and ``sample_tasks``.
+    A subclass gives ``horizon``, ``control_limit``, ``observation_size``, ``features``,
+    ``observe``, ``reset``, ``step`` and ``sample_tasks``.
     """
 
     horizon: ClassVar[int]
     """Control steps per episode, one physics step each."""
     control_limit: ClassVar[float]
     """What an action of 1 stands for."""
+    features: ClassVar[dict[str, tuple[int, ...]]]
+    """Parts of an observation by name, as indices: what a skill discriminator may look at."""
 
     def __init__(self, system: System) -> None:
         """Takes the physics."""

@@ -61,6 +61,14 @@ def test_sparse_reward_within_and_beyond_the_radius(y, cost, success):
     assert state.metrics["success"] == success
 
 
+def test_features_hold_the_position_that_the_reward_looks_at(env, step, first):
+    assert Ant.features["full"] == tuple(range(41))
+    state = step(first, jnp.zeros(8))
+    position = state.obs[np.array(env.features["position"])]
+    np.testing.assert_allclose(state.reward, 4.05 - np.abs(position - UP.goal).sum(), rtol=1e-5)
+    assert np.abs(position - state.obs[:2]).max() > 1e-4, "the torso is not the centre of mass"
+
+
 @pytest.mark.parametrize(("height", "done"), [(0.15, 1), (0.55, 0), (1.1, 1)])
 def test_an_episode_ends_where_the_torso_leaves_its_heights(env, step, height, done):
     on_its_back = jnp.array([0.0, 1.0, 0.0, 0.0])  # or its feet would push it up

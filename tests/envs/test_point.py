@@ -60,6 +60,10 @@ def test_packed_states_continue_and_vmap():
     jax.tree.map(np.testing.assert_array_equal, unpacked.info["task"], tasks)
 
 
+def test_features_are_the_position():
+    assert Point.features == {"full": (0, 1), "position": (0, 1)}
+
+
 def test_sizes_and_brax():
     env = brax_envs.create("explorax_point", episode_length=20)
     assert (env.observation_size, env.action_size, env.unwrapped.horizon) == (2, 2, 20)

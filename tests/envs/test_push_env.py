@@ -46,6 +46,22 @@ def test_observation_is_hand_blocks_velocities_in_this_order(env):
     np.testing.assert_array_equal(env.unpack(carry, task).obs[13:], np.arange(13.0) + 20)
 
 
+def test_features_are_the_positions_that_the_reward_looks_at(env, step, touching_task):
+    features = {name: np.array(at) for name, at in Push.features.items()}
+    np.testing.assert_array_equal(features["full"], np.arange(26))
+    state = env.reset(jax.random.key(0), touching_task)
+    np.testing.assert_allclose(state.obs[features["blocks"]][4:6], [0.05, 0.02], atol=1e-6)
+    for block in range(5):
+        task = touching_task._replace(block=jnp.int32(block))
+        after = step(env.unpack(env.pack(state), task), jnp.array([1.0, 0.5, 0.0]))
+        xy = after.obs[features["blocks"]].reshape(5, 2)[block]
+        np.testing.assert_allclose(after.reward, -5 * np.linalg.norm(xy - task.goal), rtol=1e-5)
+    hand = after.pipeline_state.qpos[:2]
+    with_hand = np.concatenate([hand, after.obs[features["blocks"]]])
+    assert np.abs(hand).min() > 0
+    np.testing.assert_array_equal(after.obs[features["blocks_hand"]], with_hand)
+
+
 def test_sizes(env):
     assert (env.observation_size, env.action_size, env.horizon) == (26, 3, 100)
     assert env.backend == "mjx"

@@ -87,6 +87,14 @@ def test_rewards_by_hand():
     assert state.metrics["success"] == 0
 
 
+def test_features_hold_the_position_that_the_reward_looks_at():
+    assert Wheeled.features["full"] == tuple(range(12))
+    env = Wheeled()
+    state = env.step(env.reset(jax.random.key(0), UP), jnp.zeros(2))
+    position = state.obs[np.array(env.features["position"])]
+    np.testing.assert_allclose(state.reward, -np.linalg.norm(position - UP.goal), rtol=1e-6)
+
+
 @pytest.mark.parametrize(("y", "cost", "success"), [(1.1, 2.0, 0), (1.3, 0.7, 1)])
 def test_sparse_reward_within_and_beyond_the_radius(y, cost, success):
     env = Wheeled("sparse")

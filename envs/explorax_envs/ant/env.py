@@ -1,6 +1,7 @@
 """The Ant environment: a four-legged robot must walk to a goal it cannot see."""
 
 from importlib import resources
+from typing import ClassVar
 from xml.etree import ElementTree
 
 import jax.numpy as jnp
@@ -55,6 +56,10 @@ class Ant(GoalEnv):
     control_limit = 1.0
     task_format = task_format("ant")
     observation_size = NUM_Q + NUM_V + 9 + 3
+    features: ClassVar = {
+        "full": tuple(range(observation_size)),
+        "position": (NUM_Q + NUM_V + 9, NUM_Q + NUM_V + 10),  # of the centre of mass
+    }
 
     def __init__(self, reward: str = "dense", physics: str = "fast") -> None:
         """Loads the scene.

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
-from explorax_envs import goal_pictures
+from explorax_envs import goal_pictures, skill_pictures
 from explorax_envs.animation import move
 from explorax_envs.ant.env import Ant
 from explorax_envs.goal_env import SUCCESS_RADIUS
@@ -53,3 +53,5 @@ ANT = goal_pictures.Robot(
 )
 render = partial(goal_pictures.render, ANT)
 render_paths = partial(goal_pictures.render_paths, ANT)
+render_skills = partial(skill_pictures.render_skills, goal_pictures.cast(ANT))
+animate_skills = partial(skill_pictures.animate_skills, goal_pictures.cast(ANT))

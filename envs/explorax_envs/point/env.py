@@ -1,5 +1,7 @@
 """The Point environment, short enough to be copied as the start of a new one."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from brax.envs.base import Env, State
@@ -22,6 +24,8 @@ class Point(Env):
 
     horizon = 20
     observation_size = 2
+    features: ClassVar[dict[str, tuple[int, ...]]] = {"full": (0, 1), "position": (0, 1)}
+    """Parts of an observation by name, as indices: what a skill discriminator may look at."""
     task_format = task_format("point")
     action_size = 2
     backend = "none"

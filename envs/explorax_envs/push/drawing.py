@@ -1,12 +1,15 @@
 """Draws the plane of Push on matplotlib axes, without MuJoCo and without a screen."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
-from explorax_envs.animation import goal_handle
+from explorax_envs.animation import goal_handle, move
 from explorax_envs.push.env import SUCCESS_RADIUS
 from explorax_envs.push.task import NUM_BLOCKS
 
@@ -20,6 +23,9 @@ CAPSULES = (((0, -0.1), (0, 0.1)), ((0, -0.1), (0.1, -0.1)), ((0, 0.1), (0.1, 0.
 VIEW = np.array([[-0.2, -0.65], [1.2, 0.65]])
 """Corners of the region where everything begins (m)."""
 
+BLOCK_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+"""Told apart by the colour-blind (Okabe and Ito), for pictures in which every block counts."""
+
 
 def hand_path(obs: Float[np.ndarray, "*batch 26"]) -> Float[np.ndarray, "*batch 2"]:
     """World x, y of the hand (m)."""
@@ -31,15 +37,20 @@ def block_path(obs: Float[np.ndarray, "*batch 26"], block: int) -> Float[np.ndar
     return obs[..., 3 + 2 * block : 5 + 2 * block]
 
 
-def draw_blocks(ax: Axes, block: int, block_shape: str) -> list[Patch]:
-    """Patches of the five blocks about the origin; `move` puts them into place."""
+def one_block(block: int) -> list[str]:
+    """The blocks' colours where one of them counts."""
+    return [BLOCK if index == block else OTHER for index in range(NUM_BLOCKS)]
+
+
+def draw_blocks(ax: Axes, colours: Sequence[str], block_shape: str = "disc") -> list[Patch]:
+    """Patches of the five blocks about the origin; `place` moves them."""
     patches: list[Patch] = []
-    for index in range(NUM_BLOCKS):
+    for colour in colours:
         style = {
-            "facecolor": BLOCK if index == block else OTHER,
+            "facecolor": colour,
             "edgecolor": "white",
             "linewidth": 0.8,
-            "zorder": 5 if index == block else 4,
+            "zorder": 4 if colour == OTHER else 5,
         }
         if block_shape == "disc":
             patch: Patch = Circle((0, 0), BLOCK_RADIUS, **style)
@@ -51,7 +62,7 @@ def draw_blocks(ax: Axes, block: int, block_shape: str) -> list[Patch]:
 
 
 def draw_hand(ax: Axes, colour: str = HAND) -> list[Patch]:
-    """Patches of the hand's three capsules at the origin; `move` puts them into place."""
+    """Patches of the hand's three capsules at the origin; `place` moves them."""
     patches: list[Patch] = []
     for (x0, y0), (x1, y1) in CAPSULES:
         patch = FancyBboxPatch(
@@ -65,6 +76,18 @@ def draw_hand(ax: Axes, colour: str = HAND) -> list[Patch]:
         )
         patches.append(ax.add_patch(patch))
     return patches
+
+
+def place(
+    ax: Axes,
+    blocks: Sequence[Artist],
+    hand: Sequence[Artist],
+    obs: Float[np.ndarray, "26"],
+) -> None:
+    """Moves the blocks and the hand to where an observation says."""
+    for index, block in enumerate(blocks):
+        move(ax, [block], *block_path(obs, index))
+    move(ax, hand, *obs[:3])
 
 
 def legend_handles() -> list[Line2D]:

@@ -1,5 +1,7 @@
 """The Push environment: a planar hand must push one of five blocks to a goal it cannot see."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from brax.envs.base import State
@@ -37,6 +39,11 @@ class Push(MjxEnv):
     control_limit = 2.0
     task_format = TASK_FORMAT
     observation_size = 3 + 2 * NUM_BLOCKS + NUM_JOINTS
+    features: ClassVar = {
+        "full": tuple(range(observation_size)),
+        "blocks": tuple(range(3, 3 + 2 * NUM_BLOCKS)),
+        "blocks_hand": (0, 1, *range(3, 3 + 2 * NUM_BLOCKS)),
+    }
 
     def __init__(
         self, block_shape: str = "disc", reward: str = "dense", physics: str = "fast"

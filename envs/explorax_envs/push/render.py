@@ -1,5 +1,6 @@
-"""Pictures of Push episodes: an animation, a strip of moments, the paths of many episodes."""
+"""Pictures of Push: an episode moving or in a strip of moments, paths of many episodes, skills."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from explorax_envs import skill_pictures
 from explorax_envs.animation import (
     INK,
     draw_goal,
     episode,
-    many_episodes,
-    move,
+    observations,
     prepare_plane,
     save_episode,
     save_paths,
@@ -24,6 +25,7 @@ from explorax_envs.push import drawing
 from explorax_envs.push.env import SUCCESS_RADIUS, Push
 from explorax_envs.push.scene import BLOCK_GEOMS
 from explorax_envs.push.task import NUM_BLOCKS, TASK_FORMAT, PushTask
+from explorax_envs.skill_pictures import Cast, Track
 
 
 class _Scene:
@@ -37,7 +39,7 @@ class _Scene:
         colours = (drawing.HAND, drawing.BLOCK)
         style = {"linewidth": 1.4, "alpha": 0.7, "zorder": 3}
         self.lines = [ax.plot([], [], color=colour, **style)[0] for colour in colours]
-        self.blocks = drawing.draw_blocks(ax, self.block, shape)
+        self.blocks = drawing.draw_blocks(ax, drawing.one_block(self.block), shape)
         self.hand = drawing.draw_hand(ax)
         self.caption = ax.set_title("", fontsize=9, loc="left", color=INK)
         self.ax = ax
@@ -51,10 +53,7 @@ class _Scene:
         """The state before action ``step``, with the paths that led to it."""
         for line, path in zip(self.lines, self.paths, strict=True):
             line.set_data(*path[: step + 1].T)
-        obs = self.obs[step]
-        for index in range(NUM_BLOCKS):
-            move(self.ax, [self.blocks[index]], *drawing.block_path(obs, index))
-        move(self.ax, self.hand, *obs[:3])
+        drawing.place(self.ax, self.blocks, self.hand, self.obs[step])
         show_progress(self.caption, step, "block", self.paths[1][step], self.goal, SUCCESS_RADIUS)
 
 
@@ -99,9 +98,9 @@ def render_paths(
         title: line above the picture.
 
     Raises:
-        ValueError: ``obs`` has another shape, or the file another ending.
+        ValueError: ``obs`` is malformed, or the file has another ending.
     """
-    obs = many_episodes(obs, Push.observation_size)
+    obs = observations(obs, "E T", Push.observation_size)
     save_paths(target, lambda ax: _draw_paths(ax, obs, task), drawing.legend_handles(), title)
 
 
@@ -116,10 +115,33 @@ def _draw_paths(ax: Axes, obs: Float[np.ndarray, "E T 26"], task: PushTask) -> N
     ax.plot(*blocks.transpose(2, 1, 0), color=drawing.BLOCK, linewidth=1.4, alpha=0.8, zorder=5)
     ends = blocks[:, -1]
     ax.plot(*ends.T, "o", color=drawing.BLOCK, markersize=3, markeredgecolor="white", zorder=7)
-    patches = drawing.draw_blocks(ax, block, "disc")
-    for index in range(NUM_BLOCKS):
-        move(ax, [patches[index]], *drawing.block_path(obs[0, 0], index))
+    patches = drawing.draw_blocks(ax, drawing.one_block(block))
     hand = drawing.draw_hand(ax, drawing.PALE_HAND)
     for patch in hand:
         patch.set_zorder(2)
-    move(ax, hand, *obs[0, 0, :3])
+    drawing.place(ax, patches, hand, obs[0, 0])
+
+
+def _draw_all(ax: Axes) -> list[Artist]:
+    """The five blocks, each in its colour, and the hand."""
+    return [*drawing.draw_blocks(ax, drawing.BLOCK_COLOURS), *drawing.draw_hand(ax, INK)]
+
+
+def _place_all(ax: Axes, bodies: list[Artist], obs: Float[np.ndarray, "26"]) -> None:
+    """Moves what `_draw_all` drew to where an observation says."""
+    drawing.place(ax, bodies[:NUM_BLOCKS], bodies[NUM_BLOCKS:], obs)
+
+
+_BLOCK_TRACKS = tuple(
+    Track(f"block {index}", colour, 2.0, partial(drawing.block_path, block=index))
+    for index, colour in enumerate(drawing.BLOCK_COLOURS)
+)
+CAST = Cast(
+    observation_size=Push.observation_size,
+    view=drawing.VIEW,
+    tracks=(*_BLOCK_TRACKS, Track("hand", INK, 0.8, drawing.hand_path, in_view=False)),
+    draw=_draw_all,
+    place=_place_all,
+)
+render_skills = partial(skill_pictures.render_skills, CAST)
+animate_skills = partial(skill_pictures.animate_skills, CAST)

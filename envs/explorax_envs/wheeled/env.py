@@ -1,6 +1,7 @@
 """The Wheeled environment: a car must drive to a goal it cannot see."""
 
 from importlib import resources
+from typing import ClassVar
 
 import jax.numpy as jnp
 from brax.envs.base import State
@@ -37,6 +38,7 @@ class Wheeled(GoalEnv):
     control_limit = 2.0
     task_format = task_format("wheeled")
     observation_size = 2 * NUM_JOINTS
+    features: ClassVar = {"full": tuple(range(observation_size)), "position": (0, 1)}
 
     def __init__(self, reward: str = "dense", physics: str = "fast") -> None:
         """Loads the scene.

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from explorax_envs import goal_pictures
+from explorax_envs import goal_pictures, skill_pictures
 from explorax_envs.animation import move
 from explorax_envs.goal_env import SUCCESS_RADIUS
 from explorax_envs.wheeled.env import Wheeled
@@ -42,3 +42,5 @@ CAR = goal_pictures.Robot(
 )
 render = partial(goal_pictures.render, CAR)
 render_paths = partial(goal_pictures.render_paths, CAR)
+render_skills = partial(skill_pictures.render_skills, goal_pictures.cast(CAR))
+animate_skills = partial(skill_pictures.animate_skills, goal_pictures.cast(CAR))
