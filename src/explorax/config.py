@@ -259,3 +259,20 @@ class SkillConfig:
             "skills.skill_space",
             "must be 'categorical' when skills.objective is 'vic'",
         )
+
+
+@dataclass(frozen=True)
+class OptionConfig:
+    """How a controller uses frozen skills."""
+
+    length: int = 10
+    """Control steps c for which a chosen skill acts."""
+    residual: bool = False
+    """Whether the controller adds an action of its own to the skill's, for as long."""
+    init_residual_std: float = 0.1
+    """Initial deviation of that action, in units of the action range [-1, 1]."""
+
+    def __post_init__(self):
+        require_finite(self, "options.")
+        require(self.length >= 1, "options.length", "must be at least 1")
+        require(self.init_residual_std > 0, "options.init_residual_std", "must be positive")

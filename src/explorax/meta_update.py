@@ -23,7 +23,7 @@ from explorax.outer import MetaParams
 from explorax.parallel import mean_over_devices, over_tasks
 from explorax.rollout import TaskParams, returns_and_success
 from explorax.trials import continue_trials, sample_trials, trial_step
-from explorax.types import Env, Gaussian, Metrics, PyTree, Task
+from explorax.types import ActionDist, Env, Gaussian, Metrics, PyTree, SkillChoice, Task
 
 
 class MetaState(NamedTuple):
@@ -107,9 +107,16 @@ class MetaLearner(NamedTuple):
     """environment steps that one update takes"""
 
 
-def build(env: Env, config: MetaConfig, mesh: Mesh) -> MetaLearner:
-    """The meta-learner that ``config`` describes, its tasks spread over ``mesh``."""
-    policy, method = policy_of(env, config), method_of(config)
+def build(env: Env, config: MetaConfig, mesh: Mesh, policy: Policy | None = None) -> MetaLearner:
+    """The meta-learner that ``config`` describes, its tasks spread over ``mesh``.
+
+    Args:
+      env: static environment.
+      config: the method.
+      mesh: from ``task_mesh``.
+      policy: in place of the one that ``config`` describes.
+    """
+    policy, method = policy or policy_of(env, config), method_of(config)
     return MetaLearner(
         init=lambda key: init_state(env, policy, config, key),
         update=lambda state: meta_update(env, policy, config, method, mesh, state),
@@ -259,15 +266,24 @@ def meta_update(
 
 
 def sampling_metrics(batch: Batch) -> Metrics:
-    """Return and success before and after adaptation, and the action deviation."""
+    """Return and success before and after adaptation, and how far actions spread."""
     episode_return, success = returns_and_success(batch.trajectory)  # (S, N, K)
     return {
         "return_pre": jnp.mean(episode_return[0]),
         "return_post": jnp.mean(episode_return[-1]),
         "success_pre": jnp.mean(success[0]),
         "success_post": jnp.mean(success[-1]),
-        "action_std": jnp.mean(jnp.exp(batch.trajectory.action_dist.log_std)),
+        **spread_metrics(batch.trajectory.action_dist),
     }
+
+
+def spread_metrics(dist: ActionDist) -> Metrics:
+    """How far a policy's actions spread: the deviation, and of skills the entropy (nats)."""
+    if isinstance(dist, SkillChoice):
+        entropy = {"skill_entropy": jnp.mean(distributions.categorical_entropy(dist.logits))}
+        has_residual = dist.residual.mean.shape[-1] > 0
+        return entropy | (spread_metrics(dist.residual) if has_residual else {})
+    return {"action_std": jnp.mean(jnp.exp(dist.log_std))}
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from explorax.types import Gaussian, Percept, PyTree
+from explorax.types import ActionDist, Gaussian, Percept, PyTree, SkillChoice
 
 # The first actions are noise about 0. Of unit scale, this layer would answer velocities of several
 # m/s by means far outside [-1, 1], where clipping hides what an action does.
@@ -30,8 +30,8 @@ class Policy(NamedTuple):
 
     init: Callable[[PRNGKeyArray], PyTree]
     """key -> theta"""
-    apply: Callable[[PyTree, Float[Array, "*batch O"], Float[Array, "*batch L"]], Gaussian]
-    """(theta, obs, latent or memory) -> Gaussian over actions, leaves (*batch, A)"""
+    apply: Callable[[PyTree, Float[Array, "*batch O"], Float[Array, "*batch L"]], ActionDist]
+    """(theta, obs, latent or memory) -> distribution of actions, leaves (*batch, ...)"""
     remember: Callable[[PyTree, Float[Array, "*batch H"], Percept], Float[Array, "*batch H"]] = (
         no_memory
     )
@@ -80,6 +80,51 @@ def gaussian_mlp_policy(
     return Policy(init, apply)
 
 
+class Controller(nn.Module):
+    """ReLU layers on [obs, z] choose a skill, and the mean of a residual action.
+
+    Nothing is preferred at first: all skills are about as likely, and the residual's mean is 0.
+    """
+
+    num_skills: int
+    residual_size: int
+    hidden_sizes: Sequence[int]
+    init_residual_std: float
+
+    @nn.compact
+    def __call__(
+        self, obs: Float[Array, "*batch O"], latent: Float[Array, "*batch L"]
+    ) -> SkillChoice:
+        x = jnp.concatenate([obs, latent], axis=-1)
+        for size in self.hidden_sizes:
+            x = nn.relu(nn.Dense(size)(x))
+        logits = nn.Dense(self.num_skills, kernel_init=SMALL)(x)
+        mean = nn.Dense(self.residual_size, kernel_init=nn.initializers.zeros)(x)
+        init_log_std = nn.initializers.constant(jnp.log(self.init_residual_std))
+        log_std = self.param("log_std", init_log_std, (self.residual_size,))
+        return SkillChoice(logits, Gaussian(mean, jnp.broadcast_to(log_std, mean.shape)))
+
+
+def controller_policy(
+    obs_size: int,
+    num_skills: int,
+    residual_size: int,
+    latent_size: int,
+    hidden_sizes: Sequence[int] = (100, 100),
+    init_residual_std: float = 0.1,
+) -> Policy:
+    """pi_theta(k | s, z), which chooses skills; ``residual_size`` 0 leaves their actions alone."""
+    net = Controller(num_skills, residual_size, tuple(hidden_sizes), init_residual_std)
+
+    def init(key: PRNGKeyArray) -> PyTree:
+        return net.init(key, jnp.zeros(obs_size), jnp.zeros(latent_size))
+
+    def apply(params: PyTree, obs: Array, latent: Array) -> SkillChoice:
+        return cast(SkillChoice, net.apply(params, obs, latent))
+
+    return Policy(init, apply)
+
+
 def recurrent_policy(
     obs_size: int,
     action_size: int,
@@ -100,7 +145,7 @@ def recurrent_policy(
         remember = cell.init(remember_key, jnp.zeros(memory_size), inputs)
         return {"act": actor.init(act_key), "remember": remember}
 
-    def apply(params: PyTree, obs: Array, memory: Array) -> Gaussian:
+    def apply(params: PyTree, obs: Array, memory: Array) -> ActionDist:
         return actor.apply(params["act"], obs, memory)
 
     def remember(params: PyTree, memory: Array, percept: Percept) -> Array:

@@ -1,6 +1,5 @@
 """The outer loss: the surrogate after adaptation, differentiable in all that is learned."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from explorax.adapt import Batch, StepSizes, along_time, inner_step
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.rollout import TaskParams
-from explorax.types import Gaussian, PyTree, Trajectory
+from explorax.types import ActionDist, Gaussian, PyTree, Trajectory
 
 
 class MetaParams(NamedTuple):
@@ -62,7 +61,7 @@ def at_stages(batch: Batch) -> list[Batch]:
 
 def act_again(
     policy: Policy, theta: PyTree, latent: Float[Array, "K L"], batch: Batch, stride: int = 1
-) -> tuple[Gaussian, Float[Array, "K T"]]:
+) -> tuple[ActionDist, Float[Array, "K T"]]:
     """Action distributions and log-ratios of recorded episodes under ``theta`` and ``latent``.
 
     Args:
@@ -141,13 +140,13 @@ def task_loss(
     return TaskLoss(loss, kl_policy, kl_pre, kl_latent, clip_fraction)
 
 
-def entropy_bonus(config: MetaConfig, dist: Gaussian) -> Float[Array, ""]:
+def entropy_bonus(config: MetaConfig, dist: ActionDist) -> Float[Array, ""]:
     """The action entropy up to a constant, weighted; deviations count up to a largest one."""
-    counted = jnp.minimum(dist.log_std, math.log(config.ppo.entropy_max_std))
-    return config.ppo.entropy_coef * jnp.mean(jnp.sum(counted, axis=-1))
+    entropy = distributions.entropy(dist, config.ppo.entropy_max_std)
+    return config.ppo.entropy_coef * jnp.mean(entropy)
 
 
-def kl_to_sampling(dist: Gaussian, trajectory: Trajectory, stride: int = 1) -> Float[Array, ""]:
+def kl_to_sampling(dist: ActionDist, trajectory: Trajectory, stride: int = 1) -> Float[Array, ""]:
     """Mean action KL(sampling || new) in nats; ``dist`` has leading axes (K, T / stride)."""
     old, alive = jax.tree.map(lambda x: x[:, ::stride], (trajectory.action_dist, trajectory.alive))
     return jnp.mean(distributions.kl(old, dist), where=alive > 0)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import distributions
 from explorax.nets import Policy
-from explorax.types import Env, Gaussian, Percept, PyTree, Task, Trajectory
+from explorax.types import ActionDist, Env, Gaussian, Percept, PyTree, Task, Trajectory
 
 
 class TaskParams(NamedTuple):
@@ -120,7 +120,8 @@ def next_episode(
 
     def step_one(packed, task, action):
         state = env.step(env.unpack(packed, task), action)
-        return (env.pack(state), state.obs), state.reward, state.metrics["success"], state.done
+        earned = state.reward, state.metrics.get("task_reward", state.reward)
+        return (env.pack(state), state.obs), earned, state.metrics["success"], state.done
 
     def step(carry, inputs):
         (packed, obs), alive, recall = carry
@@ -130,12 +131,12 @@ def next_episode(
         memory, dist = act(params.policy, recall.memory, percept, latents[0])
         dist = _flat(dist)
         action = distributions.sample(dist, noise)
-        after, reward, success, done = jax.vmap(step_one)(packed, episode_task, action)
-        after, reward = where(alive, after, (packed, obs)), reward * alive
+        after, earned, success, done = jax.vmap(step_one)(packed, episode_task, action)
+        after, (reward, task_reward) = where(alive, after, (packed, obs)), alive * jnp.stack(earned)
         log_prob = distributions.log_prob(dist, action)
         last = _unflat((jnp.clip(action, -1.0, 1.0), reward), keys.shape)
         carry = (after, alive * (1.0 - done), Recall(memory, *last))
-        return carry, (obs, action, dist, log_prob, reward, success * alive, alive)
+        return carry, (obs, action, dist, log_prob, reward, task_reward, success * alive, alive)
 
     start = jnp.zeros(env.horizon).at[0].set(1.0)
     first = ((episode.packed, episode.obs), jnp.ones(num_tasks * num_episodes), recall)
@@ -151,7 +152,7 @@ def act_once(
     memory: Float[Array, "K H"],
     percept: Percept,
     latent: Float[Array, "K L"],
-) -> tuple[Float[Array, "K H"], Gaussian]:
+) -> tuple[Float[Array, "K H"], ActionDist]:
     """One task's new memories and action distributions, for one step of its K episodes."""
     memory = policy.remember(theta, memory, percept)
     context = jnp.concatenate([latent, memory], axis=-1)
@@ -160,7 +161,7 @@ def act_once(
 
 def _flat(tree: PyTree) -> PyTree:
     """(N, K, ...) as (N*K, ...)."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+    return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), tree)
 
 
 def _unflat(tree: PyTree, shape: tuple[int, ...]) -> PyTree:
@@ -191,4 +192,4 @@ def where(condition: Float[Array, " E"], new: PyTree, old: PyTree) -> PyTree:
 
 def returns_and_success(trajectory: Trajectory) -> tuple[Array, Array]:
     """Undiscounted return and whether some step succeeded, per episode (time is the last axis)."""
-    return jnp.sum(trajectory.reward, axis=-1), jnp.max(trajectory.success, axis=-1)
+    return jnp.sum(trajectory.task_reward, axis=-1), jnp.max(trajectory.success, axis=-1)

@@ -19,7 +19,7 @@ from explorax.nets import Policy
 from explorax.optimizers import OuterState, ppo_outer_step
 from explorax.outer import MetaParams, TaskLoss, entropy_bonus, improvement, kl_to_sampling
 from explorax.rollout import TaskParams, next_episode, nothing_to_recall, stage_keys
-from explorax.types import Env, Gaussian, Metrics, Percept, PyTree, Task, Trajectory
+from explorax.types import ActionDist, Env, Gaussian, Metrics, Percept, PyTree, Task, Trajectory
 
 
 def unroll_trials(
@@ -125,7 +125,7 @@ def percepts_again(trials: Trajectory, horizon: int) -> Percept:
     )
 
 
-def act_again(policy: Policy, theta: PyTree, percepts: Percept) -> Gaussian:
+def act_again(policy: Policy, theta: PyTree, percepts: Percept) -> ActionDist:
     """Action distributions of recorded trials under ``theta``, leaves (K, S*T, A)."""
 
     def step(memory: Array, percept: Percept):

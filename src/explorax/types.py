@@ -9,6 +9,7 @@ K     episodes of one task at one stage
 T     control steps of one episode
 O     observation size
 A     action size
+M     skills to choose from
 L     latent size (0 for methods without a latent)
 H     memory size (0 for policies without a memory)
 ====  ==========================================================
@@ -40,7 +41,10 @@ class EnvState(Protocol):
 
     @property
     def metrics(self) -> dict[str, Float[Array, ""]]:
-        """Holds at least ``success``: 1.0 where this step reached the goal, else 0.0."""
+        """Holds at least ``success``: 1.0 where this step reached the goal, else 0.0.
+
+        ``task_reward`` is what a report counts, where that is not ``reward``.
+        """
         ...
 
 
@@ -90,6 +94,20 @@ class Gaussian(NamedTuple):
     log_std: Float[Array, "*batch D"]
 
 
+class SkillChoice(NamedTuple):
+    """A categorical distribution over skills and, independent of it, a Gaussian one.
+
+    A sample is both side by side: the skill one-hot (M), then R numbers; R may be 0.
+    """
+
+    logits: Float[Array, "*batch M"]
+    residual: Gaussian  # leaves (*batch, R)
+
+
+ActionDist = Gaussian | SkillChoice
+"""What a policy gives of an action."""
+
+
 class Percept(NamedTuple):
     """What a policy with a memory is given at a step (Duan 2016, section 2.2)."""
 
@@ -104,9 +122,10 @@ class Trajectory(NamedTuple):
 
     obs: Float[Array, "T O"]  # before the action
     action: Float[Array, "T A"]  # as sampled, not clipped
-    action_dist: Gaussian  # (T, A) leaves: the policy that acted
+    action_dist: ActionDist  # leaves (T, ...): the policy that acted
     log_prob: Float[Array, "T"]  # of action under action_dist, summed over A
-    reward: Float[Array, "T"]  # after the action
+    reward: Float[Array, "T"]  # after the action; what is learned from
+    task_reward: Float[Array, "T"]  # what is reported: the same, unless an environment says else
     success: Float[Array, "T"]  # 1.0 where the step reached the goal
     alive: Float[Array, "T"]  # 1.0 up to the step that ended the episode, then 0.0
     latent: Float[Array, "L"]  # z, drawn once for the episode

@@ -28,7 +28,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.adapt import task_axes
 from explorax.config import SkillConfig
-from explorax.meta_update import InitStreams, all_finite
+from explorax.meta_update import InitStreams, all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
 from explorax.parallel import (
     gather_over_devices,
@@ -306,7 +306,7 @@ def skill_metrics(
         "intrinsic_reward_last": jnp.mean(reward[:, -1]),
         "return": jnp.mean(episode_return),
         "success": jnp.mean(success),
-        "action_std": jnp.mean(jnp.exp(trajectory.action_dist.log_std)),
+        **spread_metrics(trajectory.action_dist),
     }
     if parts.config.skill_space == "categorical":
         logits = parts.discriminator.apply(params.discriminator, seen)

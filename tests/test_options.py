@@ -1,0 +1,198 @@
+"""Options: what c steps of a skill earn, and that a controller of skills learns like any policy."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from explorax import distributions, parallel
+from explorax.algos import hmrl
+from explorax.algos.maesn import maesn
+from explorax.config import OptionConfig
+from explorax.metatest import meta_test
+from explorax.nets import Policy, controller_policy
+from explorax.options import Options, SkillSet
+from explorax.types import Gaussian, SkillChoice
+from explorax_envs.point import Point
+
+DIRECTIONS = jnp.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+LENGTH, DISCOUNT = 5, 0.9
+
+
+def moving_skills(std=0.0):
+    """Three skills that walk along DIRECTIONS at half speed; ``std`` is that before their tanh."""
+
+    def apply(theta, obs, skill):
+        mean = jnp.arctanh(0.5) * (skill @ theta)
+        return Gaussian(mean, jnp.full_like(mean, jnp.log(std)))
+
+    return SkillSet(Policy(lambda key: DIRECTIONS, apply), DIRECTIONS, 3)
+
+
+def options_of(env=None, std=0.0, **config):
+    config = OptionConfig(**{"length": LENGTH, **config})
+    return Options(env or Point(), moving_skills(std), config, DISCOUNT)
+
+
+def one_task(env):
+    return jax.tree.map(lambda x: x[0], env.sample_tasks(jax.random.key(0), 1))
+
+
+def test_an_option_is_c_steps_of_the_environment():
+    """Rewards are discounted within it; the report's is their sum."""
+    env, options = Point(), options_of()
+    assert (options.horizon, options.action_size) == (env.horizon // LENGTH, 3)
+    task = one_task(env)
+    state = options.step(options.reset(jax.random.key(1), task), jnp.array([0.0, 1.0, 0.0]))
+    by_hand, rewards, successes = env.reset(jax.random.key(1), task), [], []
+    for _ in range(LENGTH):
+        by_hand = env.step(by_hand, jnp.array([0.0, 0.5]))
+        rewards.append(float(by_hand.reward))
+        successes.append(float(by_hand.metrics["success"]))
+    np.testing.assert_allclose(state.obs, by_hand.obs, atol=1e-6)
+    weights = DISCOUNT ** np.arange(LENGTH)
+    np.testing.assert_allclose(state.reward, weights @ rewards, rtol=1e-5)
+    np.testing.assert_allclose(state.metrics["task_reward"], sum(rewards), rtol=1e-5)
+    assert state.metrics["success"] == max(successes)
+    assert state.done == 0.0
+
+
+class Fence(Point):
+    """Episodes that end where x exceeds 0.12."""
+
+    def step(self, state, action):
+        state = super().step(state, action)
+        return state.replace(done=(state.obs[0] > 0.12).astype(jnp.float32))
+
+
+def test_an_option_ends_with_its_episode():
+    env = Fence()
+    options, task = options_of(env), one_task(env)
+    state = options.step(options.reset(jax.random.key(1), task), jnp.array([1.0, 0.0, 0.0]))
+    by_hand, rewards = env.reset(jax.random.key(1), task), []
+    while by_hand.done == 0.0:
+        by_hand = env.step(by_hand, jnp.array([0.5, 0.0]))
+        rewards.append(float(by_hand.reward))
+    assert 1 < len(rewards) < LENGTH
+    assert state.done == 1.0
+    np.testing.assert_allclose(state.obs, by_hand.obs, atol=1e-6)
+    np.testing.assert_allclose(state.metrics["task_reward"], sum(rewards), rtol=1e-5)
+
+
+def test_a_residual_is_clipped_and_added_to_every_action():
+    env, options = Point(), options_of(residual=True)
+    assert options.action_size == 5
+    action = jnp.array([0.0, 1.0, 0.0, 3.0, -0.25])  # a residual of 1, clipped, and -0.25
+    got = options.step(options.reset(jax.random.key(1), one_task(env)), action)
+    by_hand = env.reset(jax.random.key(1), one_task(env))
+    for _ in range(LENGTH):
+        by_hand = env.step(by_hand, jnp.array([1.0, 0.25]))
+    np.testing.assert_allclose(got.obs, by_hand.obs, atol=1e-6)
+
+
+def test_skills_act_at_random_and_anew_in_every_option():
+    options = options_of(std=0.5)
+    task, skill = one_task(Point()), jnp.array([1.0, 0.0, 0.0])
+    first = options.reset(jax.random.key(1), task)
+    moved = options.step(first, skill)
+    again = options.step(first, skill)
+    np.testing.assert_array_equal(moved.obs, again.obs)
+    restored = options.unpack(options.pack(moved), task)
+    further = options.step(restored, skill)
+    np.testing.assert_array_equal(further.obs, options.step(moved, skill).obs)
+    assert jnp.abs((further.obs - moved.obs) - (moved.obs - first.obs)).max() > 1e-3
+    other = options.step(options.reset(jax.random.key(2), task), skill)
+    assert jnp.abs(other.obs - moved.obs).max() > 1e-3
+
+
+def choice(seed, num_residuals=2):
+    """Some distribution over three skills and residuals, for a batch of four."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    shape = (4, num_residuals)
+    mean, log_std = (0.3 * jax.random.normal(key, shape) for key in keys[:2])
+    return SkillChoice(jax.random.normal(keys[2], (4, 3)), Gaussian(mean, log_std))
+
+
+def test_skill_choices_are_drawn_with_their_probabilities():
+    dist = jax.tree.map(lambda x: x[0], choice(0))
+    noise = jax.random.normal(jax.random.key(1), (200_000, 5))
+    drawn = distributions.sample(dist, noise)
+    np.testing.assert_allclose(drawn[:, :3].mean(axis=0), jax.nn.softmax(dist.logits), atol=5e-3)
+    np.testing.assert_array_equal(drawn[:, :3].sum(axis=1), 1.0)
+    np.testing.assert_allclose(drawn[:, 3:].mean(axis=0), dist.residual.mean, atol=2e-2)
+    # E_p[log p - log q] is the KL, E_p[-log p] the entropy.
+    other = jax.tree.map(lambda x: x[0], choice(5))
+    log_p, log_q = (distributions.log_prob(d, drawn) for d in (dist, other))
+    np.testing.assert_allclose((log_p - log_q).mean(), distributions.kl(dist, other), atol=2e-2)
+    constant = 0.5 * (1 + np.log(2 * np.pi)) * 2  # which entropy leaves out of a Gaussian's
+    np.testing.assert_allclose(-log_p.mean(), distributions.entropy(dist) + constant, atol=2e-2)
+    assert jnp.isfinite(distributions.sample(dist, jnp.array([9.0, -9.0, 9.0, 0.0, 0.0]))).all()
+
+
+def test_a_choice_without_residuals_is_the_categorical_one():
+    dist = choice(0, num_residuals=0)
+    skill = jnp.eye(3)[jnp.array([2, 0, 1, 1])]
+    expected = jnp.log(jnp.sum(jax.nn.softmax(dist.logits) * skill, axis=-1))
+    np.testing.assert_allclose(distributions.log_prob(dist, skill), expected, rtol=1e-5)
+    assert distributions.sample(dist, jnp.zeros((4, 3))).shape == (4, 3)
+    np.testing.assert_allclose(distributions.kl(dist, dist), 0.0, atol=1e-6)
+
+
+def test_a_new_controller_prefers_nothing():
+    policy = controller_policy(2, 3, 2, 4)
+    theta = policy.init(jax.random.key(0))
+    obs = jax.random.normal(jax.random.key(1), (50, 2))
+    dist = policy.apply(theta, obs, jnp.zeros((50, 4)))
+    assert distributions.categorical_entropy(dist.logits).min() > 0.99 * np.log(3)
+    assert not dist.residual.mean.any()
+    np.testing.assert_allclose(jnp.exp(dist.residual.log_std), 0.1, rtol=1e-6)
+
+
+CONFIG = maesn(
+    num_train_tasks=10, meta_batch_size=10, num_episodes=20, hidden_sizes=(16,), discount=DISCOUNT
+)
+
+
+def test_a_controller_learns_point():
+    """From half-speed skills: its return rises, in one program with adaptation."""
+    env, mesh = Point(), parallel.task_mesh(10, 2)
+    options = OptionConfig(length=LENGTH, residual=True)
+    learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
+    assert learner.steps_per_update == 2 * 10 * 20 * env.horizon
+    state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
+    program = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=20))
+    state, metrics = program(state)
+    assert metrics["finite"].all()
+    assert metrics["return_post"][-3:].mean() > metrics["return_post"][:3].mean() + 1.0
+    assert metrics["skill_entropy"][0] > 0.95 * np.log(3)
+    assert 0.05 < metrics["action_std"][0] < 0.2
+    sparse, tasks = Point(reward="sparse"), env.sample_tasks(jax.random.key(3), 10)
+    test = jax.jit(partial(meta_test, sparse, learner, mesh, 2, 5))
+    result = test(state.params, parallel.replicate(tasks, mesh), jax.random.key(4))
+    assert result.episode_return.shape == (10, 3)
+    assert jnp.isfinite(result.episode_return).all()
+
+
+def test_options_have_to_divide_the_horizon():
+    with pytest.raises(ValueError, match=r"options\.length: must divide the environment's horizon"):
+        options_of(length=3)
+    with pytest.raises(ValueError, match=r"options\.init_residual_std"):
+        OptionConfig(init_residual_std=0.0)
+
+
+def test_options_discounted_one_by_one_are_their_steps_discounted():
+    """sum_i (gamma^c)^i R_i = sum_t gamma^t r_t."""
+    env, options = Point(), options_of()
+    task, chosen = one_task(env), [0, 2, 1, 1]
+    state, by_hand = (e.reset(jax.random.key(1), task) for e in (options, env))
+    total = expected = 0.0
+    discount = hmrl.per_option(CONFIG, options.config).discount
+    for i, skill in enumerate(chosen):
+        state = options.step(state, jnp.eye(3)[skill])
+        total += discount**i * float(state.reward)
+    for t in range(env.horizon):
+        by_hand = env.step(by_hand, 0.5 * DIRECTIONS[chosen[t // LENGTH]])
+        expected += DISCOUNT**t * float(by_hand.reward)
+    assert total == pytest.approx(expected, rel=1e-5)
