@@ -7,7 +7,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from explorax.config import MetaConfig, require
 
@@ -70,11 +70,11 @@ class TrainConfig:
     """The training loop."""
 
     num_iterations: int = 100
-    """Meta-iterations of the whole run (0: none); may be raised when a run is resumed."""
+    """Iterations of the whole run (0: none); may be raised when a run is resumed."""
     chunk_size: int = 5
-    """Meta-iterations per call of the compiled program."""
+    """Iterations per call of the compiled program."""
     checkpoint_every: int = 10
-    """Meta-iterations between checkpoints; the last one always has its own."""
+    """Iterations between checkpoints; the last one always has its own."""
     devices: int = 0
     """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
 
@@ -116,10 +116,12 @@ class WandbConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """Meta-train a method on an environment, then meta-test it on held-out tasks."""
+class RunConfig:
+    """What every run that trains can be told."""
 
-    preset: PresetName = "push-maesn"
+    target: ClassVar[str]
+    """The make target, and the script, of such runs."""
+    preset: str = ""
     """Which settings to start from; every other flag overrides one of them."""
     seed: int = 0
     """Of everything random in training."""
@@ -132,12 +134,8 @@ class Config:
     """Continue the run in --run-dir from its last checkpoint, with its own settings."""
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
-    meta: MetaConfig = field(default_factory=MetaConfig)
-    """The meta-learner."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """The training loop."""
-    metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
-    """Meta-testing."""
     wandb: WandbConfig = field(default_factory=WandbConfig)
     """Weights & Biases."""
 
@@ -145,6 +143,23 @@ class Config:
         require(1 <= self.num_seeds <= 1024, "num_seeds", "must be in 1..1024")
         last = 2**31 - self.num_seeds
         require(0 <= self.seed <= last, "seed", f"must be in 0..{last}")
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Meta-train a method on an environment, then meta-test it on held-out tasks."""
+
+    target: ClassVar[str] = "train"
+    """The make target, and the script, of such runs."""
+    preset: PresetName = "push-maesn"
+    """Which settings to start from; every other flag overrides one of them."""
+    meta: MetaConfig = field(default_factory=MetaConfig)
+    """The meta-learner."""
+    metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
+    """Meta-testing."""
+
+    def __post_init__(self):
+        super().__post_init__()
         require(
             self.meta.curiosity != "counts" or self.env.name == "point",
             "meta.curiosity",
@@ -166,13 +181,13 @@ ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb")
 """Fields in which runs of the same settings may differ."""
 
 
-def to_json(config: Config) -> dict[str, Any]:
+def to_json(config: RunConfig) -> dict[str, Any]:
     """What a run is, as JSON-able values."""
     values = dataclasses.asdict(config)
     return {name: value for name, value in values.items() if name not in ABOUT_THE_CALL}
 
 
-def from_json(values: Any) -> Config:
+def from_json(values: Any) -> RunConfig:
     """The inverse of ``to_json``. Every field has to be there: a default may have changed since.
 
     Raises:
@@ -181,7 +196,7 @@ def from_json(values: Any) -> Config:
     return _dataclass_from(Config, values, "")
 
 
-def settings_id(config: Config) -> str:
+def settings_id(config: RunConfig) -> str:
     """Tells runs of different settings apart; names, seeds and logging do not count."""
     values = {k: v for k, v in to_json(config).items() if k not in ABOUT_THE_RUN}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
@@ -199,13 +214,12 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _dataclass_from(cls: type, values: Any, prefix: str) -> Any:
     require(isinstance(values, dict), prefix.rstrip(".") or "config", "must be an object")
     hints = typing.get_type_hints(cls)
-    fields = [name for name in hints if name not in ABOUT_THE_CALL]
+    fields = [f.name for f in dataclasses.fields(cls) if f.name not in ABOUT_THE_CALL]
     for name in values:
         require(name in fields, prefix + name, "is no field")
     for name in fields:
         require(name in values, prefix + name, "is missing; an older version wrote this config")
-    arguments = {name: _value_from(hints[name], v, prefix + name) for name, v in values.items()}
-    return cls(**arguments)
+    return cls(**{name: _value_from(hints[name], v, prefix + name) for name, v in values.items()})
 
 
 def _value_from(kind: Any, value: Any, name: str) -> Any:
