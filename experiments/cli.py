@@ -12,10 +12,11 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from config import Config, RunConfig
+from config import Config, RunConfig, SkillsRunConfig
 from errors import RunError, UsageError
 from presets import PRESETS
 from run_directory import RunDirectory, check_same
+from skill_presets import SKILL_PRESETS
 
 T = TypeVar("T")
 C = TypeVar("C", bound=RunConfig)
@@ -38,6 +39,11 @@ class _Before(argparse.ArgumentParser):
 def parse_train(argv: Sequence[str]) -> Config:
     """``parse_run`` for runs that meta-train."""
     return parse_run(argv, PRESETS, "push-maesn")
+
+
+def parse_skills(argv: Sequence[str]) -> SkillsRunConfig:
+    """``parse_run`` for runs that discover skills."""
+    return parse_run(argv, SKILL_PRESETS, "push-diayn")
 
 
 def parse_run(argv: Sequence[str], presets: Mapping[str, C], usual: str) -> C:

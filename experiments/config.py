@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from explorax.config import MetaConfig, require
+from explorax.config import MetaConfig, SkillConfig, require
 
 PresetName = Literal[
     "push-maesn",
@@ -38,6 +38,14 @@ PresetName = Literal[
     "point-rnd",
     "point-counts",
 ]
+SkillPresetName = Literal[
+    "push-diayn",
+    "push-diayn-full",
+    "push-diayn-blocks",
+    "push-diayn-gaussian",
+    "push-vic",
+    "point-diayn",
+]
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class EnvConfig:
     block_shape: Literal["disc", "box"] = "disc"
     """Push only: boxes are the paper's, discs several times as fast."""
     reward: Literal["dense", "sparse"] = "dense"
-    """Reward of meta-training; meta-testing is always sparse."""
+    """Reward of meta-training; tests are always sparse, and skills see none."""
     physics: Literal["fast", "exact"] = "fast"
     """Few solver iterations per step, or more; not for point, which has no physics."""
 
@@ -101,6 +109,21 @@ class MetaTestConfig:
         require(self.num_tasks >= 1, "metatest.num_tasks", "must be at least 1")
         require(self.num_iterations >= 1, "metatest.num_iterations", "must be at least 1")
         require(self.num_episodes >= 2, "metatest.num_episodes", "must be at least 2")
+
+
+@dataclass(frozen=True)
+class SkillTestConfig:
+    """What skills do on held-out tasks with the sparse reward, after training."""
+
+    num_tasks: int = 100
+    """Held-out tasks, the same for every seed of a run: every skill acts once on each. As many
+    others serve to choose the skill that is best on average."""
+    num_episodes: int = 10
+    """Fresh episodes per task by which a chosen skill is scored."""
+
+    def __post_init__(self):
+        require(self.num_tasks >= 1, "evaluation.num_tasks", "must be at least 1")
+        require(self.num_episodes >= 1, "evaluation.num_episodes", "must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -175,6 +198,20 @@ class Config(RunConfig):
         )
 
 
+@dataclass(frozen=True)
+class SkillsRunConfig(RunConfig):
+    """Discover skills without a reward, then measure on held-out tasks what they do."""
+
+    target: ClassVar[str] = "skills"
+    """The make target, and the script, of such runs."""
+    preset: SkillPresetName = "push-diayn"
+    """Which settings to start from; every other flag overrides one of them."""
+    skills: SkillConfig = field(default_factory=SkillConfig)
+    """The skills, and how they are learned."""
+    evaluation: SkillTestConfig = field(default_factory=SkillTestConfig)
+    """The test of the skills."""
+
+
 ABOUT_THE_CALL = ("run_dir", "resume")
 """Fields that say where a run is, not what it is."""
 ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb")
@@ -193,7 +230,8 @@ def from_json(values: Any) -> RunConfig:
     Raises:
       ValueError: ``field: expectation``.
     """
-    return _dataclass_from(Config, values, "")
+    has_skills = isinstance(values, dict) and "skills" in values
+    return _dataclass_from(SkillsRunConfig if has_skills else Config, values, "")
 
 
 def settings_id(config: RunConfig) -> str:

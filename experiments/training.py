@@ -2,10 +2,11 @@
 
 import contextlib
 import itertools
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,14 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
-from config import Config, RunConfig, flatten, from_json, to_json
+from config import Config, RunConfig, SkillsRunConfig, flatten, from_json, to_json
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.meta_update import build, over_seeds
 from explorax.parallel import task_mesh
 from explorax.sinks import (
     META_RUN,
+    SKILLS_RUN,
     JsonlSink,
     Progress,
     RunKind,
@@ -32,6 +34,9 @@ from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopS
 from explorax.types import Learner, LearnerState
 from run_directory import RunDirectory, check_same
 from runtime import make_env
+
+if TYPE_CHECKING:
+    from explorax.algos.diayn import SkillLearner
 
 
 class Setup(NamedTuple):
@@ -53,8 +58,7 @@ class Start(NamedTuple):
 
 def set_up(config: RunConfig) -> Setup:
     """Environment, devices, learner and keys."""
-    _, count = spread_over_devices(config)
-    mesh = task_mesh(count, config.train.devices or None)
+    mesh = task_mesh(math.gcd(*_spread(config).values()), config.train.devices or None)
     learner, kind = _learner(config, mesh)
     if config.num_seeds == 1:
         return Setup(learner, mesh, jax.random.key(config.seed), kind)
@@ -62,16 +66,42 @@ def set_up(config: RunConfig) -> Setup:
     return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds), kind)
 
 
-def spread_over_devices(config: RunConfig) -> tuple[str, int]:
-    """The field, and its value, that devices share among them."""
+def _spread(config: RunConfig) -> dict[str, int]:
+    """The fields, and their values, that devices share among them."""
+    if isinstance(config, SkillsRunConfig):
+        names = ("num_episodes", "batch_size")
+        return {f"skills.{name}": getattr(config.skills, name) for name in names}
     assert isinstance(config, Config)
-    return "meta.meta_batch_size", config.meta.meta_batch_size
+    return {"meta.meta_batch_size": config.meta.meta_batch_size}
 
 
 def _learner(config: RunConfig, mesh: Mesh) -> tuple[Learner, RunKind]:
     """What the config's class says is trained."""
+    if isinstance(config, SkillsRunConfig):
+        return skill_learner(config, make_env(config.env), mesh), SKILLS_RUN
     assert isinstance(config, Config)
     return build(make_env(config.env), config.meta, mesh), META_RUN
+
+
+def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearner":
+    """The learner of a run of skills on ``env``, which names parts of its observations.
+
+    Raises:
+      UsageError: it has no such features, or the replay buffer is too small for it.
+    """
+    asked, features = config.skills.features, env.features
+    if asked not in features:
+        raise UsageError(
+            f"skills.features: must be one of {', '.join(features)} for env.name "
+            f"{config.env.name}; got '{asked}'"
+        )
+    # Brax's learners take seconds to import, and mjx speaks unless the environment came first.
+    from explorax.algos import diayn
+
+    try:
+        return diayn.build(env, features[asked], config.skills, mesh)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def train(
@@ -210,10 +240,9 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
     )
     usable = len(jax.devices()[: config.train.devices or None])
     if devices.size < usable:
-        field, count = spread_over_devices(config)
+        sizes = " and ".join(f"{name} {value}" for name, value in _spread(config).items())
         console.print(
-            f"{devices.size} of {usable} devices used: {field} {count} has to be a multiple of "
-            "their number",
+            f"{devices.size} of {usable} devices used: their number has to divide {sizes}",
             highlight=False,
         )
     if start.meta_iteration:

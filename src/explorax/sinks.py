@@ -46,12 +46,14 @@ METRIC_KEYS = (
 SKILL_METRIC_KEYS = (
     *COUNTERS,
     "intrinsic_reward",
+    "intrinsic_reward_last",
     "accuracy",
     "distinct_skills",
-    "skill_entropy",
+    "effective_skills",
+    "discriminator_loss",
     "critic_loss",
     "actor_loss",
-    "discriminator_loss",
+    "action_std",
     "return",
     "success",
 )
@@ -76,7 +78,7 @@ def _show_adaptation(metrics: Mapping[str, float]) -> str:
 def _show_skills(metrics: Mapping[str, float]) -> str:
     shown = {"intrinsic_reward": "intrinsic reward", "accuracy": "accuracy"}
     shown["distinct_skills"] = "distinct skills"
-    return "  ".join(f"{word} {metrics[key]:.2f}" for key, word in shown.items() if key in metrics)
+    return "  ".join(f"{word} {metrics[key]:z.2f}" for key, word in shown.items() if key in metrics)
 
 
 META_RUN = RunKind("meta-iteration", METRIC_KEYS, _show_adaptation)
