@@ -28,9 +28,18 @@ INTERVAL = "95%, percentile bootstrap over tasks"
 """What the intervals of ``summarise`` are."""
 
 
+CHOICE = 0xC401CE
+"""Stream of tasks on which something is chosen before it is tested on held-out ones."""
+
+
 def held_out_tasks(env: Env, num_tasks: int) -> Task:
     """Tasks that no seed trains on, the same for all runs."""
     return env.sample_tasks(jax.random.fold_in(jax.random.key(0), HELD_OUT), num_tasks)
+
+
+def choice_tasks(env: Env, num_tasks: int) -> Task:
+    """Tasks neither trained on nor held out, the same for all runs."""
+    return env.sample_tasks(jax.random.fold_in(jax.random.key(0), CHOICE), num_tasks)
 
 
 def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
