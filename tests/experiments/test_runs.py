@@ -1,7 +1,6 @@
 """Whole runs on the point robot: trained, stopped, resumed, broken, evaluated."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -17,38 +16,12 @@ import reports
 import train
 import training
 from cli import run_main
-from explorax.checkpoint import Checkpoints
-from explorax.sinks import METRIC_KEYS, JsonlSink, read_jsonl
+from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
 from run_directory import RunDirectory
-from trees import bits
+from stopped_runs import final_bits, steps, stop_at
 
 CLOCKS = {"wall_s", "steps_per_s"}
-
-
-def final_bits(run_dir: Path) -> list[tuple]:
-    """The newest checkpoint's state, leaf by leaf."""
-    run = RunDirectory.open(run_dir)
-    state, _ = training.restore_latest(run, training.set_up(run.config))
-    return bits(state)
-
-
-def steps(run_dir: Path) -> list[int]:
-    with Checkpoints(run_dir / "checkpoints", read_only=True) as checkpoints:
-        return checkpoints.steps()
-
-
-def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:
-    """The signal comes, once, while the metrics of an iteration are written."""
-    write, sent = JsonlSink.write, []
-
-    def write_and_stop(self, metrics):
-        write(self, metrics)
-        if metrics["meta_iteration"] == meta_iteration and not sent:
-            sent.append(number)
-            os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(JsonlSink, "write", write_and_stop)
 
 
 def test_a_run_leaves_what_it_promises(finished):
