@@ -38,7 +38,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train evaluate bench figure test test-slow lint format lock clean
+.PHONY: help setup train skills evaluate bench figure test test-slow lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ setup: $(STAMP) ## Make .venv from the lock, with uv or pip (CUDA=12|13 adds jax
 
 train: $(STAMP) ## Train (PRESET=push-maesn, ARGS="--run-dir runs/x ...")
 	@$(BIN)/python experiments/train.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+
+skills: $(STAMP) ## Discover skills without a reward (PRESET=push-diayn, ARGS="--run-dir runs/x ...")
+	@$(BIN)/python experiments/skills.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 evaluate: $(STAMP) ## Evaluate a run on held-out tasks (RUN=runs/x, ARGS="...")
 	@$(BIN)/python experiments/evaluate.py $(RUN) $(ARGS)

@@ -1,4 +1,4 @@
-"""From the command line to a Config, with one clear line for whatever is wrong."""
+"""From the command line to a run's config, with one clear line for whatever is wrong."""
 
 import argparse
 import contextlib
@@ -6,18 +6,20 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from config import Config
+from config import Config, RunConfig, SkillsRunConfig
 from errors import RunError, UsageError
 from presets import PRESETS
 from run_directory import RunDirectory, check_same
+from skill_presets import SKILL_PRESETS
 
 T = TypeVar("T")
+C = TypeVar("C", bound=RunConfig)
 
 
 class _Before(argparse.ArgumentParser):
@@ -35,7 +37,22 @@ class _Before(argparse.ArgumentParser):
 
 
 def parse_train(argv: Sequence[str]) -> Config:
+    """``parse_run`` for runs that meta-train."""
+    return parse_run(argv, PRESETS, "push-maesn")
+
+
+def parse_skills(argv: Sequence[str]) -> SkillsRunConfig:
+    """``parse_run`` for runs that discover skills."""
+    return parse_run(argv, SKILL_PRESETS, "push-diayn")
+
+
+def parse_run(argv: Sequence[str], presets: Mapping[str, C], usual: str) -> C:
     """The run that the flags ask for; with ``--resume``, the one that is in ``--run-dir``.
+
+    Args:
+      argv: the flags.
+      presets: settings by name, all of one kind of run.
+      usual: the preset that is meant where none is named.
 
     Raises:
       UsageError: one line that names the flag, field or path.
@@ -43,14 +60,15 @@ def parse_train(argv: Sequence[str]) -> Config:
     """
     before, _ = _Before().parse_known_args(argv)
     asks_help = "-h" in argv or "--help" in argv
-    if before.preset is not None and before.preset not in PRESETS:
-        raise UsageError(f"preset: must be one of {', '.join(PRESETS)}; got '{before.preset}'")
+    if before.preset is not None and before.preset not in presets:
+        raise UsageError(f"preset: must be one of {', '.join(presets)}; got '{before.preset}'")
+    kind = type(presets[usual])
     if not before.resume or asks_help:
-        return parse(Config, argv, default=PRESETS[before.preset or "push-maesn"])
+        return parse(kind, argv, default=presets[before.preset or usual])
     if before.run_dir is None:
         raise UsageError("run_dir: --resume needs the directory of the run, --run-dir DIR")
-    stored = RunDirectory.open(before.run_dir).config
-    config = parse(Config, argv, default=stored)
+    stored = RunDirectory.open(before.run_dir, kind).config
+    config = parse(kind, argv, default=stored)
     check_same(stored, config, f"the run in {before.run_dir}")
     return config
 

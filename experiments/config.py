@@ -7,9 +7,9 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from explorax.config import MetaConfig, require
+from explorax.config import MetaConfig, SkillConfig, require
 
 PresetName = Literal[
     "push-maesn",
@@ -38,6 +38,14 @@ PresetName = Literal[
     "point-rnd",
     "point-counts",
 ]
+SkillPresetName = Literal[
+    "push-diayn",
+    "push-diayn-full",
+    "push-diayn-blocks",
+    "push-diayn-gaussian",
+    "push-vic",
+    "point-diayn",
+]
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class EnvConfig:
     block_shape: Literal["disc", "box"] = "disc"
     """Push only: boxes are the paper's, discs several times as fast."""
     reward: Literal["dense", "sparse"] = "dense"
-    """Reward of meta-training; meta-testing is always sparse."""
+    """Reward of meta-training; tests are always sparse, and skills see none."""
     physics: Literal["fast", "exact"] = "fast"
     """Few solver iterations per step, or more; not for point, which has no physics."""
 
@@ -70,11 +78,11 @@ class TrainConfig:
     """The training loop."""
 
     num_iterations: int = 100
-    """Meta-iterations of the whole run (0: none); may be raised when a run is resumed."""
+    """Iterations of the whole run (0: none); may be raised when a run is resumed."""
     chunk_size: int = 5
-    """Meta-iterations per call of the compiled program."""
+    """Iterations per call of the compiled program."""
     checkpoint_every: int = 10
-    """Meta-iterations between checkpoints; the last one always has its own."""
+    """Iterations between checkpoints; the last one always has its own."""
     devices: int = 0
     """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
 
@@ -104,6 +112,21 @@ class MetaTestConfig:
 
 
 @dataclass(frozen=True)
+class SkillTestConfig:
+    """What skills do on held-out tasks with the sparse reward, after training."""
+
+    num_tasks: int = 100
+    """Held-out tasks, the same for every seed of a run: every skill acts once on each. As many
+    others serve to choose the skill that is best on average."""
+    num_episodes: int = 10
+    """Fresh episodes per task by which a chosen skill is scored."""
+
+    def __post_init__(self):
+        require(self.num_tasks >= 1, "evaluation.num_tasks", "must be at least 1")
+        require(self.num_episodes >= 1, "evaluation.num_episodes", "must be at least 1")
+
+
+@dataclass(frozen=True)
 class WandbConfig:
     """Weights & Biases; its files are kept below the run's directory."""
 
@@ -116,10 +139,12 @@ class WandbConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """Meta-train a method on an environment, then meta-test it on held-out tasks."""
+class RunConfig:
+    """What every run that trains can be told."""
 
-    preset: PresetName = "push-maesn"
+    target: ClassVar[str]
+    """The make target, and the script, of such runs."""
+    preset: str = ""
     """Which settings to start from; every other flag overrides one of them."""
     seed: int = 0
     """Of everything random in training."""
@@ -132,12 +157,8 @@ class Config:
     """Continue the run in --run-dir from its last checkpoint, with its own settings."""
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
-    meta: MetaConfig = field(default_factory=MetaConfig)
-    """The meta-learner."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """The training loop."""
-    metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
-    """Meta-testing."""
     wandb: WandbConfig = field(default_factory=WandbConfig)
     """Weights & Biases."""
 
@@ -145,6 +166,23 @@ class Config:
         require(1 <= self.num_seeds <= 1024, "num_seeds", "must be in 1..1024")
         last = 2**31 - self.num_seeds
         require(0 <= self.seed <= last, "seed", f"must be in 0..{last}")
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Meta-train a method on an environment, then meta-test it on held-out tasks."""
+
+    target: ClassVar[str] = "train"
+    """The make target, and the script, of such runs."""
+    preset: PresetName = "push-maesn"
+    """Which settings to start from; every other flag overrides one of them."""
+    meta: MetaConfig = field(default_factory=MetaConfig)
+    """The meta-learner."""
+    metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
+    """Meta-testing."""
+
+    def __post_init__(self):
+        super().__post_init__()
         require(
             self.meta.curiosity != "counts" or self.env.name == "point",
             "meta.curiosity",
@@ -160,28 +198,43 @@ class Config:
         )
 
 
+@dataclass(frozen=True)
+class SkillsRunConfig(RunConfig):
+    """Discover skills without a reward, then measure on held-out tasks what they do."""
+
+    target: ClassVar[str] = "skills"
+    """The make target, and the script, of such runs."""
+    preset: SkillPresetName = "push-diayn"
+    """Which settings to start from; every other flag overrides one of them."""
+    skills: SkillConfig = field(default_factory=SkillConfig)
+    """The skills, and how they are learned."""
+    evaluation: SkillTestConfig = field(default_factory=SkillTestConfig)
+    """The test of the skills."""
+
+
 ABOUT_THE_CALL = ("run_dir", "resume")
 """Fields that say where a run is, not what it is."""
 ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb")
 """Fields in which runs of the same settings may differ."""
 
 
-def to_json(config: Config) -> dict[str, Any]:
+def to_json(config: RunConfig) -> dict[str, Any]:
     """What a run is, as JSON-able values."""
     values = dataclasses.asdict(config)
     return {name: value for name, value in values.items() if name not in ABOUT_THE_CALL}
 
 
-def from_json(values: Any) -> Config:
+def from_json(values: Any) -> RunConfig:
     """The inverse of ``to_json``. Every field has to be there: a default may have changed since.
 
     Raises:
       ValueError: ``field: expectation``.
     """
-    return _dataclass_from(Config, values, "")
+    has_skills = isinstance(values, dict) and "skills" in values
+    return _dataclass_from(SkillsRunConfig if has_skills else Config, values, "")
 
 
-def settings_id(config: Config) -> str:
+def settings_id(config: RunConfig) -> str:
     """Tells runs of different settings apart; names, seeds and logging do not count."""
     values = {k: v for k, v in to_json(config).items() if k not in ABOUT_THE_RUN}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
@@ -199,13 +252,12 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _dataclass_from(cls: type, values: Any, prefix: str) -> Any:
     require(isinstance(values, dict), prefix.rstrip(".") or "config", "must be an object")
     hints = typing.get_type_hints(cls)
-    fields = [name for name in hints if name not in ABOUT_THE_CALL]
+    fields = [f.name for f in dataclasses.fields(cls) if f.name not in ABOUT_THE_CALL]
     for name in values:
         require(name in fields, prefix + name, "is no field")
     for name in fields:
         require(name in values, prefix + name, "is missing; an older version wrote this config")
-    arguments = {name: _value_from(hints[name], v, prefix + name) for name, v in values.items()}
-    return cls(**arguments)
+    return cls(**{name: _value_from(hints[name], v, prefix + name) for name, v in values.items()})
 
 
 def _value_from(kind: Any, value: Any, name: str) -> Any:

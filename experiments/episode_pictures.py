@@ -34,7 +34,7 @@ class Recorded(NamedTuple):
 
 def is_drawn(config: EnvConfig) -> bool:
     """Whether there are pictures of the environment's episodes."""
-    return hasattr(getattr(import_envs(), config.name), "render")
+    return hasattr(getattr(import_envs(), config.name), "render_paths")
 
 
 def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 
 from cli import parse, run_main
-from config import MetaTestConfig
+from config import Config, MetaTestConfig
 from errors import UsageError
 from explorax.config import require
 from run_directory import RunDirectory
@@ -43,7 +43,7 @@ class EvaluateConfig:
 def main(argv: Sequence[str]) -> int:
     """Evaluates what the flags say."""
     asked = parse(EvaluateConfig, argv)
-    run = RunDirectory.open(asked.run_dir)
+    run = RunDirectory.open(asked.run_dir, Config)
     if asked.tasks is not None and not asked.tasks.is_file():
         raise UsageError(f"tasks: {asked.tasks}: there is no such file")
     if not run.checkpoints.is_dir():
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
+def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
     """Restores, meta-tests and reports."""
     from runtime import configure_jax, make_env
 
@@ -61,6 +61,7 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
     from rich.console import Console
 
     import report_run
+    import reports
     from training import restore_latest, set_up
 
     out = asked.out or run.path
@@ -70,15 +71,15 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory) -> None:
         report_run.check_out(member, report_run.out_of_member(run, member, out))
     config = run.config
     if asked.tasks is None:
-        tasks, source = report_run.held_out_tasks(make_env(config.env), asked.num_tasks), None
+        tasks, source = reports.held_out_tasks(make_env(config.env), asked.num_tasks), None
     else:
         tasks, source = report_run.load_tasks(config, asked.tasks), str(asked.tasks)
     state, meta_iteration = restore_latest(run, set_up(config))
     test = MetaTestConfig(asked.num_tasks, asked.num_iterations, asked.episodes)
-    reports, paths = report_run.report_metatest(
+    results, paths = report_run.report_metatest(
         run, out, meta_iteration, test, state.params, tasks, source, Console(stderr=True)
     )
-    report_run.print_summary(Console(), reports, paths)
+    report_run.print_summary(Console(), results, paths)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,23 @@ def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str 
     figure.savefig(path)
 
 
+def skill_curves(path: Path, records: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """How far skills can be told apart, over environment steps."""
+    panels = {
+        "intrinsic_reward": "intrinsic reward (nats)",
+        "accuracy": "accuracy",
+        "distinct_skills": "distinct skills",
+    }
+    columns = {name: _column(records, name) for name in panels}
+    drawn = [name for name, values in columns.items() if np.isfinite(values).any()]
+    figure, axes = _figure(title, num_panels=len(drawn))
+    steps = _column(records, "env_steps")
+    for ax, name in zip(axes, drawn, strict=True):
+        ax.plot(steps, columns[name], color=AFTER, marker="o" if len(records) == 1 else "")
+        ax.set(xlabel="environment steps", ylabel=f"{panels[name]}, training tasks")
+    figure.savefig(path)
+
+
 def metatest_curve(
     path: Path, report: Mapping[str, Any], paper: Mapping[str, Any] | None = None, title: str = ""
 ) -> None:
@@ -142,7 +159,7 @@ def _points(curve: Mapping[str, float], last: int) -> tuple[list[int], list[floa
 def _figure(title: str, num_panels: int = 2) -> tuple[Figure, Sequence[Axes]]:
     """Panels side by side."""
     figure = Figure(figsize=(5 * num_panels, 4), dpi=120, layout="constrained")
-    axes = figure.subplots(1, num_panels)
+    axes = figure.subplots(1, num_panels, squeeze=False)[0]
     figure.suptitle(title, fontsize=11)
     for ax in axes:
         ax.grid(alpha=0.25)

@@ -1,9 +1,7 @@
 """Meta-tests a run on held-out tasks and says how it did: JSON, pictures, a table."""
 
-import contextlib
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -12,36 +10,38 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 import pictures
-from config import Config, MetaTestConfig, settings_id
+from config import Config, MetaTestConfig
 from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
-from explorax.adapt import task_axes
 from explorax.meta_update import build
 from explorax.metatest import MetaTestResult, meta_test
-from explorax.nets import Policy
 from explorax.outer import MetaParams
 from explorax.parallel import replicate, task_mesh
-from explorax.rollout import TaskParams, returns_and_success, rollout
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.train import FitResult
-from explorax.types import Env, Gaussian, Task
+from explorax.types import Task
 from paper import paper_curves
+from reports import (
+    INTERVAL,
+    about,
+    do_nothing,
+    files_of,
+    held_out_tasks,
+    of_seed,
+    print_files,
+    summarise,
+    title,
+    waiting,
+)
 from run_directory import RunDirectory, write_json
 from runtime import import_envs, make_env
 
-HELD_OUT, EPISODES = 0x7E57, 0xE915
-"""Streams of held-out tasks and their episodes; training folds nothing so large into a key."""
-
-
-def held_out_tasks(env: Env, num_tasks: int) -> Task:
-    """Tasks that no seed trains on, the same for all runs."""
-    return env.sample_tasks(jax.random.fold_in(jax.random.key(0), HELD_OUT), num_tasks)
+EPISODES = 0xE915
+"""Stream of the meta-test's episodes; training folds nothing so large into a key."""
 
 
 def load_tasks(config: Config, path: Path) -> Task:
@@ -101,7 +101,7 @@ def _report(test: MetaTestConfig, result: MetaTestResult, idle: tuple) -> dict[s
         "num_tasks": len(result.episode_return),
         "num_episodes": test.num_episodes,
         "num_iterations": test.num_iterations,
-        "interval": "95%, percentile bootstrap over tasks",
+        "interval": INTERVAL,
         "return": summarise(result.episode_return),
         "success": summarise(result.success),
         "do_nothing": {"return": float(idle[0]), "success": float(idle[1])},
@@ -117,44 +117,7 @@ def _rounded(values: Any) -> list[list[float | None]]:
     return [[finite_or_none(x) for x in row] for row in np.round(values, 3).tolist()]
 
 
-def summarise(values: Any) -> dict[str, list[float | None]]:
-    """Mean over tasks (axis 0 of N, S) and its 95% bootstrap interval; one task has none."""
-    values = np.asarray(values, np.float64)
-    mean = np.mean(values, axis=0)
-    if len(values) < 2:
-        nothing: list[float | None] = [None] * values.shape[1]
-        return {"mean": [finite_or_none(x) for x in mean], "low": nothing, "high": nothing}
-    interval: Any = stats.bootstrap(
-        (values,),
-        np.mean,
-        axis=0,
-        n_resamples=2000,
-        batch=100,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    columns = {"mean": mean, "low": interval.low, "high": interval.high}
-    return {name: [finite_or_none(x) for x in column] for name, column in columns.items()}
-
-
-def do_nothing(env: Env, tasks: Task) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean return and success of the action 0."""
-    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-
-    def still(_, obs, latent):
-        mean = jnp.zeros((*obs.shape[:-1], env.action_size))
-        return Gaussian(mean, jnp.full_like(mean, -jnp.inf))
-
-    no_latent = jnp.zeros((num_tasks, 0))
-    params = TaskParams(Gaussian(no_latent, no_latent), ())
-    keys = jax.random.split(jax.random.key(0), (num_tasks, 1))
-    policy = Policy(lambda _: (), still)
-    trajectory = rollout(env, policy, params, task_axes("latents"), tasks, keys)
-    episode_return, success = returns_and_success(trajectory)
-    return jnp.mean(episode_return), jnp.mean(success)
-
-
-def write_metatest(run: RunDirectory, out: Path, meta_iteration: int, report: dict) -> Path:
+def write_metatest(run: RunDirectory[Config], out: Path, meta_iteration: int, report: dict) -> Path:
     """Writes metatest.json into ``out`` unless another run's is there.
 
     Raises:
@@ -162,19 +125,11 @@ def write_metatest(run: RunDirectory, out: Path, meta_iteration: int, report: di
     """
     path = check_out(run, out)
     out.mkdir(parents=True, exist_ok=True)
-    about = {
-        "run_id": run.run_id,
-        "preset": run.config.preset,
-        "env": run.config.env.name,
-        "seed": run.config.seed,
-        "settings_id": settings_id(run.config),
-        "meta_iteration": meta_iteration,
-    }
-    write_json(path, about | report)
+    write_json(path, about(run, meta_iteration) | report)
     return path
 
 
-def check_out(run: RunDirectory, out: Path) -> Path:
+def check_out(run: RunDirectory[Config], out: Path) -> Path:
     """Where metatest.json goes; refuses to overwrite another run's."""
     path, picture = out / "metatest.json", out / "metatest.png"
     if out.exists() and not out.is_dir():
@@ -192,20 +147,7 @@ def check_out(run: RunDirectory, out: Path) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def waiting(console: Console, what: str) -> Iterator[None]:
-    """Says what takes a while, then how long it took."""
-    start = time.monotonic()
-    if console.is_terminal:
-        with console.status(f"{what}…"):
-            yield
-    else:
-        console.print(f"{what}…")
-        yield
-    console.print(f"{what} took {time.monotonic() - start:.1f} s", highlight=False)
-
-
-def report_training(run: RunDirectory, result: FitResult, console: Console) -> None:
+def report_training(run: RunDirectory[Config], result: FitResult, console: Console) -> None:
     """Meta-tests a finished run and writes everything that its directory ends with."""
     config, params = run.config, result.state.params
     tasks = held_out_tasks(make_env(config.env), config.metatest.num_tasks)
@@ -218,14 +160,11 @@ def report_training(run: RunDirectory, result: FitResult, console: Console) -> N
         if is_drawn(config.env):
             with waiting(say, "drawing episodes"):
                 paths += draw_episodes(member.config, of_seed(run, params, i), tasks, member.path)
-    written = [run.config_file, run.checkpoints]
-    for member in run.members():
-        written += [member.metrics, member.path / "wandb"]
-    print_summary(console, reports, [path for path in written if path.exists()] + paths)
+    print_summary(console, reports, files_of(run) + paths)
 
 
 def report_metatest(
-    run: RunDirectory,
+    run: RunDirectory[Config],
     out: Path,
     meta_iteration: int,
     test: MetaTestConfig,
@@ -260,36 +199,27 @@ def report_metatest(
     return reports, paths
 
 
-def out_of_member(run: RunDirectory, member: RunDirectory, out: Path) -> Path:
+def out_of_member(run: RunDirectory[Config], member: RunDirectory, out: Path) -> Path:
     """Where in ``out`` the files of one of the run's seeds go."""
     return out / member.path.relative_to(run.path)
 
 
-def of_seed(run: RunDirectory, params: MetaParams, member: int) -> MetaParams:
-    """One seed's parameters."""
-    return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
-
-
-def draw_training(run: RunDirectory) -> list[Path]:
+def draw_training(run: RunDirectory[Config]) -> list[Path]:
     """The learning curve, where there is one."""
     records = read_jsonl(run.metrics) if run.metrics.exists() else []
     if not records:
         return []
     path = run.path / "training.png"
-    pictures.training_curve(path, records, title=_title(run))
+    pictures.training_curve(path, records, title=title(run))
     return [path]
 
 
-def draw_metatest(run: RunDirectory, out: Path, report: dict[str, Any]) -> Path:
+def draw_metatest(run: RunDirectory[Config], out: Path, report: dict[str, Any]) -> Path:
     """The meta-test curve, beside the paper's where it has the suite."""
     path = out / "metatest.png"
     paper = paper_curves(run.config.env.name)
-    pictures.metatest_curve(path, report, paper, title=_title(run))
+    pictures.metatest_curve(path, report, paper, title=title(run))
     return path
-
-
-def _title(run: RunDirectory) -> str:
-    return f"{run.config.preset}, seed {run.config.seed}"
 
 
 def print_summary(
@@ -315,5 +245,4 @@ def print_summary(
         success = fmean(report["success"]["mean"][i] for report in reports)
         table.add_row(str(i), mean, interval, f"{success:.2f}")
     console.print(table)
-    for path in paths:
-        console.print(str(path), soft_wrap=True, highlight=False)
+    print_files(console, paths)

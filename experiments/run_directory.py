@@ -9,20 +9,22 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from config import Config, flatten, from_json, to_json
+from config import RunConfig, flatten, from_json, to_json
 from errors import UsageError
 
 FORMAT = 1
 
+C = TypeVar("C", bound=RunConfig)
+
 
 @dataclass(frozen=True)
-class RunDirectory:
+class RunDirectory(Generic[C]):
     """One run on disk, of one seed or several."""
 
     path: Path
-    config: Config  # its run_dir is ``path``
+    config: C  # its run_dir is ``path``
     run_id: str  # tells runs apart wherever their directories are moved
 
     @property
@@ -40,14 +42,14 @@ class RunDirectory:
         """The newest states."""
         return self.path / "checkpoints"
 
-    def members(self) -> list["RunDirectory"]:
+    def members(self) -> list["RunDirectory[C]"]:
         """The run of each seed; their settings and states are in this directory."""
         if self.config.num_seeds == 1:
             return [self]
         seeds = range(self.config.seed, self.config.seed + self.config.num_seeds)
         return [self._member(seed) for seed in seeds]
 
-    def _member(self, seed: int) -> "RunDirectory":
+    def _member(self, seed: int) -> "RunDirectory[C]":
         path = self.path / f"seed{seed}"
         config = replace(self.config, seed=seed, num_seeds=1, run_dir=path)
         return RunDirectory(path, config, f"{self.run_id}-{seed}")
@@ -64,7 +66,7 @@ class RunDirectory:
             )
 
     @classmethod
-    def create(cls, config: Config) -> "RunDirectory":
+    def create(cls, config: C) -> "RunDirectory[C]":
         """Makes the directory of a new run and writes its config.json."""
         path = config.run_dir or default_path(config)
         cls.check_new(path)
@@ -78,8 +80,12 @@ class RunDirectory:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "RunDirectory":
-        """The run that is in ``path``."""
+    def open(cls, path: Path, kind: type[RunConfig] = RunConfig) -> "RunDirectory[Any]":
+        """The run that is in ``path``.
+
+        Raises:
+          UsageError: there is none, or one of another kind.
+        """
         file = path / "config.json"
         if not path.is_dir():
             raise UsageError(f"{path}: there is no such run directory")
@@ -97,7 +103,11 @@ class RunDirectory:
             raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
         except (KeyError, TypeError) as error:
             raise UsageError(f"{file}: is not a run's config ({error!r})") from error
-        return cls(path, replace(config, run_dir=path), run_id)
+        if not isinstance(config, kind):
+            raise UsageError(
+                f"{path}: is a run of `make {config.target}`, not of `make {kind.target}`"
+            )
+        return RunDirectory(path, replace(config, run_dir=path), run_id)
 
     def write_config(self) -> None:
         """Writes config.json, whole or not at all."""
@@ -109,7 +119,7 @@ MAY_CHANGE = ("train.num_iterations", "wandb.")
 """What a resumed run may be told anew."""
 
 
-def check_same(was: Config, now: Config, where: str) -> None:
+def check_same(was: RunConfig, now: RunConfig, where: str) -> None:
     """Raises UsageError where ``now`` cannot go on from what ``where`` was made with."""
     before = flatten(to_json(was))
     for name, value in flatten(to_json(now)).items():
@@ -120,7 +130,7 @@ def check_same(was: Config, now: Config, where: str) -> None:
             )
 
 
-def default_path(config: Config) -> Path:
+def default_path(config: RunConfig) -> Path:
     """A new name below runs/."""
     seeds = f"seed{config.seed}"
     if config.num_seeds > 1:

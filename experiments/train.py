@@ -6,57 +6,20 @@ stopped by signal n.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cli import parse_train, run_main
-from config import Config
-from run_directory import RunDirectory, default_path
-
-INTERRUPTED = 130
+from launch import launch
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs what the flags say."""
-    config = parse_train(argv)
-    if not config.resume:
-        RunDirectory.check_new(config.run_dir or default_path(config))
-    try:
-        return run(config)
-    except KeyboardInterrupt:
-        print("stopped at once; --resume continues from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
+    return launch(parse_train(argv), _report)
 
 
-def run(config: Config) -> int:
-    """Trains, meta-tests and reports."""
-    from runtime import configure_jax
+def _report(*args) -> None:
+    from report_run import report_training  # takes seconds to import
 
-    configure_jax(config.train.devices)
-    # These take seconds to import, and errors in flags should not wait for them.
-    from rich.console import Console
-
-    from training import set_up, train
-
-    setup = set_up(config)
-    if config.resume:
-        assert config.run_dir is not None
-        directory = replace(RunDirectory.open(config.run_dir), config=config)
-    else:
-        directory = RunDirectory.create(config)
-    console = Console(stderr=True)
-    result, signal = train(directory, setup, console)
-    if signal is not None:
-        console.print(
-            f"stopped by {signal.name} after meta-iteration {result.meta_iteration}; resume with: "
-            f"python experiments/train.py --run-dir {directory.path} --resume",
-            soft_wrap=True,
-            highlight=False,
-        )
-        return 128 + signal
-    from report_run import report_training
-
-    report_training(directory, result, Console())
-    return 0
+    report_training(*args)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import contextlib
 import itertools
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,41 +14,94 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
-from config import Config, flatten, from_json, to_json
+from config import Config, RunConfig, SkillsRunConfig, flatten, from_json, to_json
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
-from explorax.meta_update import MetaLearner, MetaState, build, over_seeds
+from explorax.meta_update import build, over_seeds
 from explorax.parallel import task_mesh
-from explorax.sinks import JsonlSink, Progress, Sink, SinkError, WandbSink, truncate_jsonl
+from explorax.sinks import (
+    META_RUN,
+    SKILLS_RUN,
+    JsonlSink,
+    Progress,
+    RunKind,
+    Sink,
+    SinkError,
+    WandbSink,
+    truncate_jsonl,
+)
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
+from explorax.types import Learner, LearnerState
 from run_directory import RunDirectory, check_same
 from runtime import make_env
+
+if TYPE_CHECKING:
+    from explorax.algos.diayn import SkillLearner
 
 
 class Setup(NamedTuple):
     """What is made of a config."""
 
-    learner: MetaLearner
+    learner: Learner
     mesh: Mesh
     keys: PRNGKeyArray  # of the seed, or of each of several
+    kind: RunKind
 
 
 class Start(NamedTuple):
     """Where training begins."""
 
-    state: MetaState
+    state: LearnerState
     meta_iteration: int
     wall_s: float
 
 
-def set_up(config: Config) -> Setup:
+def set_up(config: RunConfig) -> Setup:
     """Environment, devices, learner and keys."""
-    mesh = task_mesh(config.meta.meta_batch_size, config.train.devices or None)
-    learner = build(make_env(config.env), config.meta, mesh)
+    mesh = task_mesh(math.gcd(*_spread(config).values()), config.train.devices or None)
+    learner, kind = _learner(config, mesh)
     if config.num_seeds == 1:
-        return Setup(learner, mesh, jax.random.key(config.seed))
+        return Setup(learner, mesh, jax.random.key(config.seed), kind)
     seeds = config.seed + jnp.arange(config.num_seeds)
-    return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds))
+    return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds), kind)
+
+
+def _spread(config: RunConfig) -> dict[str, int]:
+    """The fields, and their values, that devices share among them."""
+    if isinstance(config, SkillsRunConfig):
+        names = ("num_episodes", "batch_size")
+        return {f"skills.{name}": getattr(config.skills, name) for name in names}
+    assert isinstance(config, Config)
+    return {"meta.meta_batch_size": config.meta.meta_batch_size}
+
+
+def _learner(config: RunConfig, mesh: Mesh) -> tuple[Learner, RunKind]:
+    """What the config's class says is trained."""
+    if isinstance(config, SkillsRunConfig):
+        return skill_learner(config, make_env(config.env), mesh), SKILLS_RUN
+    assert isinstance(config, Config)
+    return build(make_env(config.env), config.meta, mesh), META_RUN
+
+
+def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearner":
+    """The learner of a run of skills on ``env``, which names parts of its observations.
+
+    Raises:
+      UsageError: it has no such features, or the replay buffer is too small for it.
+    """
+    asked, features = config.skills.features, env.features
+    if asked not in features:
+        raise UsageError(
+            f"skills.features: must be one of {', '.join(features)} for env.name "
+            f"{config.env.name}; got '{asked}'"
+        )
+    # Brax's learners take seconds to import, and mjx speaks unless the environment came first.
+    from explorax.algos import diayn
+
+    try:
+        return diayn.build(env, features[asked], config.skills, mesh)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def train(
@@ -61,7 +115,7 @@ def train(
     """
     with _reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
         start = _begin(run, setup, checkpoints)
-        with _writing(run, checkpoints), _stop_signal(console) as stop:
+        with _writing(run, setup, checkpoints), _stop_signal(console) as stop:
             run.write_config()
             _describe(run, setup, start, console)
             if run.config.train.num_iterations == 0 and not checkpoints.steps():
@@ -80,9 +134,9 @@ def _fit(
     """The loop with everything that listens to it."""
     config = run.config
     sizes = config.train
-    progress = Progress(sizes.num_iterations, start.meta_iteration, console)
-    members = run.members()
-    sinks: list[list[Sink]] = [[JsonlSink(member.metrics) for member in members]]
+    progress = Progress(sizes.num_iterations, start.meta_iteration, console, kind=setup.kind)
+    members, keys = run.members(), setup.kind.metric_keys
+    sinks: list[list[Sink]] = [[JsonlSink(member.metrics, keys) for member in members]]
     if config.wandb.mode != "disabled" and start.meta_iteration < sizes.num_iterations:
         sinks.append([_wandb(member, group=run) for member in members])
 
@@ -112,7 +166,7 @@ def _together(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return mean | {name: sum(row[name] for row in rows) for name in ("env_steps", "steps_per_s")}
 
 
-def restore_latest(run: RunDirectory, setup: Setup) -> tuple[MetaState, int]:
+def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
     """The newest state of a run, without touching the run."""
     with _reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
         restored = checkpoints.restore(_template(setup), setup.mesh)
@@ -129,25 +183,24 @@ def _reading() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _writing(run: RunDirectory, checkpoints: Checkpoints) -> Iterator[None]:
+def _writing(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Iterator[None]:
     """What cannot be written, or is not worth it, ends the run."""
     try:
         yield
     except NonFiniteError as error:
-        steps = checkpoints.steps()
-        kept = (
-            f"the checkpoint of meta-iteration {steps[-1]} is kept" if steps else "none was saved"
-        )
+        steps, unit = checkpoints.steps(), setup.kind.iteration
+        kept = f"the checkpoint of {unit} {steps[-1]} is kept" if steps else "none was saved"
         seeds = ", ".join(str(run.members()[m].config.seed) for m in error.members)
         of_seeds = f", seed {seeds}" if run.config.num_seeds > 1 else ""
-        raise RunError(f"{error}{of_seeds}; {kept}") from error
+        where = f"{unit} {error.meta_iteration}{of_seeds}"
+        raise RunError(f"{error.WHAT} at {where}; {kept}") from error
     except CheckpointError as error:
         raise RunError(str(error)) from error
     except OSError as error:
         raise RunError(f"{error.filename or 'the run directory'}: {error.strerror}") from error
 
 
-def _template(setup: Setup) -> MetaState:
+def _template(setup: Setup) -> LearnerState:
     return jax.eval_shape(setup.learner.init, setup.keys)
 
 
@@ -176,24 +229,24 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
 
 
 def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:
-    config, devices = run.config, setup.mesh.devices
+    config, devices, unit = run.config, setup.mesh.devices, setup.kind.iteration
     seeds = ", ".join(str(member.config.seed) for member in run.members())
     steps = config.num_seeds * setup.learner.steps_per_update
     console.print(
         f"{config.preset} on {config.env.name}, seed {seeds} → {run.path}  "
-        f"({devices.size} × {devices.flat[0].platform}, {steps:,} steps per meta-iteration)",
+        f"({devices.size} × {devices.flat[0].platform}, {steps:,} steps per {unit})",
         soft_wrap=True,
         highlight=False,
     )
     usable = len(jax.devices()[: config.train.devices or None])
     if devices.size < usable:
+        sizes = " and ".join(f"{name} {value}" for name, value in _spread(config).items())
         console.print(
-            f"{devices.size} of {usable} devices used: meta.meta_batch_size "
-            f"{config.meta.meta_batch_size} has to be a multiple of their number",
+            f"{devices.size} of {usable} devices used: their number has to divide {sizes}",
             highlight=False,
         )
     if start.meta_iteration:
-        console.print(f"resumed at meta-iteration {start.meta_iteration}", highlight=False)
+        console.print(f"resumed at {unit} {start.meta_iteration}", highlight=False)
 
 
 def _wandb(run: RunDirectory, group: RunDirectory) -> WandbSink:

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from explorax.sinks import (
     METRIC_KEYS,
+    SKILL_METRIC_KEYS,
+    SKILLS_RUN,
     JsonlSink,
     Progress,
     SinkError,
@@ -160,3 +162,29 @@ def test_in_a_terminal_the_bar_shows_the_numbers():
     assert "compiling (once)…" in text
     for part in ("4/5", "return -20.0 → -6.0", "success 0.25 → 0.50", "steps/s", "left"):
         assert part in text
+
+
+def skill_metrics(iteration: int, **more: float) -> dict[str, float]:
+    counters = {"meta_iteration": iteration, "env_steps": 100 * iteration, "steps_per_s": 50.0}
+    return counters | {"intrinsic_reward": -0.001, "distinct_skills": 2.5} | more
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({"accuracy": 0.25}, "intrinsic reward 0.00  accuracy 0.25  distinct skills 2.50"),
+        ({}, "intrinsic reward 0.00  distinct skills 2.50"),
+    ],
+)
+def test_runs_of_skills_show_and_write_their_own_numbers(tmp_path, more, shown):
+    """Skills of a continuous space have no accuracy."""
+    out = io.StringIO()
+    progress = Progress(total=5, console=Console(file=out, width=60), kind=SKILLS_RUN)
+    progress.write(skill_metrics(1, **more))
+    assert out.getvalue() == f"iteration 1/5  {shown}  50 steps/s  8 s left\n"
+    sink = JsonlSink(tmp_path / "m.jsonl", SKILLS_RUN.metric_keys)
+    sink.write(skill_metrics(1, **more))
+    sink.close()
+    (record,) = read_jsonl(tmp_path / "m.jsonl")
+    assert tuple(record) == SKILL_METRIC_KEYS
+    assert record["accuracy"] == more.get("accuracy")

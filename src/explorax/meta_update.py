@@ -6,7 +6,7 @@ Every method of ``explorax.algos`` is this program with other settings.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,18 @@ from explorax.outer import MetaParams
 from explorax.parallel import mean_over_devices, over_tasks
 from explorax.rollout import TaskParams, returns_and_success
 from explorax.trials import continue_trials, sample_trials, trial_step
-from explorax.types import ActionDist, Env, Gaussian, Metrics, PyTree, SkillChoice, Task
+from explorax.types import (
+    ActionDist,
+    Env,
+    Gaussian,
+    Learner,
+    Metrics,
+    PyTree,
+    SkillChoice,
+    Task,
+)
+
+AnyLearner = TypeVar("AnyLearner", bound=Learner)
 
 
 class MetaState(NamedTuple):
@@ -144,11 +155,11 @@ def method_of(config: MetaConfig) -> Method:
     return Method(sample_stages, outer_step, adapt)
 
 
-def over_seeds(learner: MetaLearner) -> MetaLearner:
+def over_seeds(learner: AnyLearner) -> AnyLearner:
     """``init`` and ``update`` of several runs side by side, in one program.
 
-    Keys, states and metrics get a leading axis of seeds; ``adapt`` and ``steps_per_update`` stay
-    those of one run.
+    Keys, states and metrics get a leading axis of seeds; all else of the learner stays that of one
+    run.
     """
     return learner._replace(init=jax.vmap(learner.init), update=jax.vmap(learner.update))
 

@@ -7,10 +7,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -25,11 +25,10 @@ from rich.progress import Progress as RichProgress
 
 WandbMode = Literal["disabled", "offline", "online"]
 
+COUNTERS = ("meta_iteration", "env_steps", "wall_s", "steps_per_s")
+
 METRIC_KEYS = (
-    "meta_iteration",
-    "env_steps",
-    "wall_s",
-    "steps_per_s",
+    *COUNTERS,
     "return_pre",
     "return_post",
     "success_pre",
@@ -42,7 +41,48 @@ METRIC_KEYS = (
     "inner_lr_log_std",
     "inner_lr_params",
 )
-"""Every line of the JSONL file has these, null where the method has no such thing."""
+"""Every line of a meta-training's JSONL file has these, null where the method has no such thing."""
+
+SKILL_METRIC_KEYS = (
+    *COUNTERS,
+    "intrinsic_reward",
+    "intrinsic_reward_last",
+    "accuracy",
+    "distinct_skills",
+    "effective_skills",
+    "discriminator_loss",
+    "critic_loss",
+    "actor_loss",
+    "action_std",
+    "return",
+    "success",
+)
+"""The same where skills are learned."""
+
+
+class RunKind(NamedTuple):
+    """How runs of one kind are written and shown."""
+
+    iteration: str  # what an update is called
+    metric_keys: tuple[str, ...]  # of every line of the JSONL file
+    show: Callable[[Mapping[str, float]], str]  # the numbers that matter
+
+
+def _show_adaptation(metrics: Mapping[str, float]) -> str:
+    return (
+        f"return {metrics['return_pre']:.1f} → {metrics['return_post']:.1f}  "
+        f"success {metrics['success_pre']:.2f} → {metrics['success_post']:.2f}"
+    )
+
+
+def _show_skills(metrics: Mapping[str, float]) -> str:
+    shown = {"intrinsic_reward": "intrinsic reward", "accuracy": "accuracy"}
+    shown["distinct_skills"] = "distinct skills"
+    return "  ".join(f"{word} {metrics[key]:z.2f}" for key, word in shown.items() if key in metrics)
+
+
+META_RUN = RunKind("meta-iteration", METRIC_KEYS, _show_adaptation)
+SKILLS_RUN = RunKind("iteration", SKILL_METRIC_KEYS, _show_skills)
 
 
 class SinkError(Exception):
@@ -50,7 +90,7 @@ class SinkError(Exception):
 
 
 class Sink(Protocol):
-    """Takes one meta-iteration's metrics after the other."""
+    """Takes one iteration's metrics after the other."""
 
     def write(self, metrics: Mapping[str, float]) -> None: ...
 
@@ -63,15 +103,16 @@ def finite_or_none(value: float) -> float | None:
 
 
 class JsonlSink:
-    """One line of JSON per meta-iteration, on disk before ``write`` returns."""
+    """One line of JSON per iteration, on disk before ``write`` returns."""
 
-    def __init__(self, path: Path):
-        """Appends to ``path``, which is made if need be."""
+    def __init__(self, path: Path, keys: tuple[str, ...] = METRIC_KEYS):
+        """Appends to ``path``, which is made if need be; every line has ``keys``."""
+        self.keys = keys
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, metrics: Mapping[str, float]) -> None:
-        """Adds a line; keys beyond METRIC_KEYS follow in alphabetical order."""
-        line: dict[str, float | None] = dict.fromkeys(METRIC_KEYS)
+        """Adds a line; other keys follow in alphabetical order."""
+        line: dict[str, float | None] = dict.fromkeys(self.keys)
         line |= {name: finite_or_none(metrics[name]) for name in sorted(metrics)}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
@@ -198,16 +239,23 @@ class Progress:
     """A bar with the numbers that matter; a plain line now and then where there is no terminal."""
 
     def __init__(
-        self, total: int, done: int = 0, console: Console | None = None, every_s: float = 10.0
+        self,
+        total: int,
+        done: int = 0,
+        console: Console | None = None,
+        every_s: float = 10.0,
+        kind: RunKind = META_RUN,
     ):
         """Shows nothing yet.
 
         Args:
-          total: meta-iterations of the run.
+          total: iterations of the run.
           done: of these, by earlier parts of it.
           console: standard error if not given.
           every_s: seconds between plain lines.
+          kind: the run's.
         """
+        self.kind = kind
         self.console = console or Console(stderr=True)
         self.total, self.start, self.every_s = total, done, every_s
         self._last_line = -math.inf
@@ -230,11 +278,7 @@ class Progress:
 
     def write(self, metrics: Mapping[str, float]) -> None:
         """Moves the bar."""
-        text = (
-            f"return {metrics['return_pre']:.1f} → {metrics['return_post']:.1f}  "
-            f"success {metrics['success_pre']:.2f} → {metrics['success_post']:.2f}  "
-            f"{metrics['steps_per_s']:,.0f} steps/s"
-        )
+        text = f"{self.kind.show(metrics)}  {metrics['steps_per_s']:,.0f} steps/s"
         done = int(metrics["meta_iteration"])
         seconds = metrics["env_steps"] / done / metrics["steps_per_s"]
         left = round(seconds * (self.total - done))
@@ -252,7 +296,7 @@ class Progress:
     def _show(self, done: int, text: str) -> None:
         if self._bar is None:
             self._bar = RichProgress(
-                TextColumn("meta-iteration"),
+                TextColumn(self.kind.iteration),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
                 TextColumn("{task.description}"),
@@ -267,5 +311,5 @@ class Progress:
         if now - self._last_line < self.every_s and done < self.total:
             return
         self._last_line = now
-        line = f"meta-iteration {done}/{self.total}  {text}"
+        line = f"{self.kind.iteration} {done}/{self.total}  {text}"
         self.console.print(line, soft_wrap=True, highlight=False)

@@ -12,19 +12,20 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from explorax.meta_update import MetaLearner, MetaState
 from explorax.parallel import replicate
-from explorax.types import Metrics
+from explorax.types import Learner, LearnerState, Metrics
 
-Chunk = Callable[[MetaState, Int[Array, ""]], tuple[MetaState, Metrics]]
+Chunk = Callable[[LearnerState, Int[Array, ""]], tuple[LearnerState, Metrics]]
 
 
 class NonFiniteError(Exception):
     """What was learned, or sampled, is no longer finite."""
 
+    WHAT = "parameters or returns are not finite"
+
     def __init__(self, meta_iteration: int, members: Sequence[int] = (0,)):
         """Of the seeds that are trained together, ``members`` are those that broke (from 0)."""
-        super().__init__(f"parameters or returns are not finite at meta-iteration {meta_iteration}")
+        super().__init__(f"{self.WHAT} at meta-iteration {meta_iteration}")
         self.meta_iteration, self.members = meta_iteration, tuple(members)
 
 
@@ -41,7 +42,7 @@ class Callbacks(NamedTuple):
 
     on_metrics: Callable[[Sequence[dict[str, float]]], None]
     """one meta-iteration's metrics of each seed, iteration by iteration"""
-    save: Callable[[int, MetaState], None]
+    save: Callable[[int, LearnerState], None]
     """(meta-iterations done, finite state); the state is donated afterwards"""
     should_stop: Callable[[], bool] = lambda: False
     """asked between chunks"""
@@ -52,12 +53,12 @@ class Callbacks(NamedTuple):
 class FitResult(NamedTuple):
     """Where the loop ended."""
 
-    state: MetaState
+    state: LearnerState
     meta_iteration: int
     finished: bool  # False: should_stop said so
 
 
-def compile_chunk(learner: MetaLearner, chunk_size: int) -> Chunk:
+def compile_chunk(learner: Learner, chunk_size: int) -> Chunk:
     """One program for every chunk: (state, num_updates) -> (state, metrics).
 
     The number of updates is an argument, so that the last, shorter chunk is no second program.
@@ -70,7 +71,7 @@ def compile_chunk(learner: MetaLearner, chunk_size: int) -> Chunk:
     """
     update = jax.jit(learner.update)  # traced once for both uses below
 
-    def chunk(state: MetaState, num_updates: Int[Array, ""]) -> tuple[MetaState, Metrics]:
+    def chunk(state: LearnerState, num_updates: Int[Array, ""]) -> tuple[LearnerState, Metrics]:
         _, shapes = jax.eval_shape(update, state)
         buffers = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)
 
@@ -126,8 +127,8 @@ class _Clock:
 
 
 def fit(
-    learner: MetaLearner,
-    state: MetaState,
+    learner: Learner,
+    state: LearnerState,
     mesh: Mesh,
     schedule: Schedule,
     callbacks: Callbacks,

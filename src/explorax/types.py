@@ -15,10 +15,11 @@ H     memory size (0 for policies without a memory)
 ====  ==========================================================
 """
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, Self
 
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 PyTree = Any
 Task = Any
@@ -85,6 +86,41 @@ class Env(Protocol):
     def unpack(self, carry: PyTree, task: Task) -> EnvState:
         """A state from which ``step`` continues exactly as from the one that was packed."""
         ...
+
+
+class LearnerState(Protocol):
+    """What the training loop reads of a learner's state."""
+
+    @property
+    def params(self) -> PyTree:
+        """What was learned."""
+        ...
+
+    @property
+    def iteration(self) -> Int[Array, ""]:
+        """Updates done; with an axis of seeds where several are trained side by side."""
+        ...
+
+
+class Learner(Protocol):
+    """A method as a NamedTuple of pure functions, as far as training it goes."""
+
+    @property
+    def init(self) -> Callable[..., Any]:
+        """Seed key -> first state, a ``LearnerState``."""
+        ...
+
+    @property
+    def update(self) -> Callable[..., tuple[Any, Metrics]]:
+        """State -> (state, scalars); of these ``finite`` is 0 where training cannot go on."""
+        ...
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps that one update takes."""
+        ...
+
+    def _replace(self, **fields: Any) -> Self: ...
 
 
 class Gaussian(NamedTuple):

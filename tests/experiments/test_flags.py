@@ -19,26 +19,6 @@ from presets import PRESETS
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def refused(tmp_path, monkeypatch, capfd, snapshot):
-    """Runs a script that has to refuse: exit code 2, one line that names everything given."""
-    monkeypatch.chdir(tmp_path)
-
-    def check(main, flags, *names):
-        before = snapshot(tmp_path)
-        capfd.readouterr()
-        assert run_main(main, [str(flag) for flag in flags]) == 2
-        said = capfd.readouterr()
-        assert said.out == ""
-        (line,) = said.err.splitlines()
-        assert line.startswith("error: ")
-        for name in names:
-            assert str(name) in line
-        assert snapshot(tmp_path) == before
-
-    return check
-
-
 @pytest.mark.parametrize(
     ("flags", "names"),
     [

@@ -1,7 +1,6 @@
 """Whole runs on the point robot: trained, stopped, resumed, broken, evaluated."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -13,42 +12,16 @@ import pytest
 import evaluate
 import explorax_envs
 import figure
-import report_run
+import reports
 import train
 import training
 from cli import run_main
-from explorax.checkpoint import Checkpoints
-from explorax.sinks import METRIC_KEYS, JsonlSink, read_jsonl
+from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
 from run_directory import RunDirectory
-from trees import bits
+from stopped_runs import final_bits, steps, stop_at
 
 CLOCKS = {"wall_s", "steps_per_s"}
-
-
-def final_bits(run_dir: Path) -> list[tuple]:
-    """The newest checkpoint's state, leaf by leaf."""
-    run = RunDirectory.open(run_dir)
-    state, _ = training.restore_latest(run, training.set_up(run.config))
-    return bits(state)
-
-
-def steps(run_dir: Path) -> list[int]:
-    with Checkpoints(run_dir / "checkpoints", read_only=True) as checkpoints:
-        return checkpoints.steps()
-
-
-def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:
-    """The signal comes, once, while the metrics of an iteration are written."""
-    write, sent = JsonlSink.write, []
-
-    def write_and_stop(self, metrics):
-        write(self, metrics)
-        if metrics["meta_iteration"] == meta_iteration and not sent:
-            sent.append(number)
-            os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(JsonlSink, "write", write_and_stop)
 
 
 def test_a_run_leaves_what_it_promises(finished):
@@ -242,25 +215,25 @@ def test_evaluate_writes_beside_or_over_its_own(finished, tmp_path, capfd):
 
 def test_held_out_tasks_are_no_training_tasks():
     env = explorax_envs.make("point")
-    held_out = np.asarray(report_run.held_out_tasks(env, 50).goal)
+    held_out = np.asarray(reports.held_out_tasks(env, 50).goal)
     config = train.parse_train(["--preset=point-maesn"])
     init = jax.jit(training.set_up(config).learner.init)
     for seed in range(5):
         trained = np.asarray(init(jax.random.key(seed)).tasks.goal)
         assert np.linalg.norm(held_out[:, None] - trained, axis=-1).min() > 0
-    np.testing.assert_array_equal(held_out, np.asarray(report_run.held_out_tasks(env, 50).goal))
+    np.testing.assert_array_equal(held_out, np.asarray(reports.held_out_tasks(env, 50).goal))
 
 
 def test_bootstrap_intervals():
     spread = np.tile(np.linspace(-1.0, 1.0, 100)[:, None], (1, 2))
     values = np.concatenate([spread, np.full((100, 1), 5.0)], axis=1)
-    found = report_run.summarise(values)
+    found = reports.summarise(values)
     np.testing.assert_allclose(found["mean"], [0.0, 0.0, 5.0], atol=1e-12)
     error = 1.96 * spread[:, 0].std() / 10  # of the mean of 100 independent values
     np.testing.assert_allclose(found["high"][:2], [error, error], rtol=0.1)
     np.testing.assert_allclose(found["low"][:2], [-error, -error], rtol=0.1)
     assert (found["low"][2], found["high"][2]) == (5.0, 5.0)
-    assert report_run.summarise(values[:1])["low"] == [None, None, None]
+    assert reports.summarise(values[:1])["low"] == [None, None, None]
 
 
 def test_the_papers_numbers_are_returns_by_iteration():

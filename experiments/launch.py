@@ -1,0 +1,72 @@
+"""A training script between its flags and its exit code."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from config import RunConfig
+from run_directory import RunDirectory, default_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from explorax.train import FitResult
+
+C = TypeVar("C", bound=RunConfig)
+Report = Callable[[RunDirectory[C], "FitResult", "Console"], None]
+
+INTERRUPTED = 130
+
+
+def launch(config: C, report: Report[C]) -> int:
+    """Trains the run and reports on it.
+
+    Args:
+      config: what the flags say.
+      report: ``(run, where training ended, console)``, called once training is finished.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      UsageError: what is asked for cannot be done.
+      RunError: training cannot go on.
+    """
+    if not config.resume:
+        RunDirectory.check_new(config.run_dir or default_path(config))
+    try:
+        return _run(config, report)
+    except KeyboardInterrupt:
+        print("stopped at once; --resume continues from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(config: C, report: Report[C]) -> int:
+    from runtime import configure_jax
+
+    configure_jax(config.train.devices)
+    # These take seconds to import, and errors in flags should not wait for them.
+    from rich.console import Console
+
+    from training import set_up, train
+
+    setup = set_up(config)
+    if config.resume:
+        assert config.run_dir is not None
+        directory = replace(RunDirectory.open(config.run_dir), config=config)
+    else:
+        directory = RunDirectory.create(config)
+    console = Console(stderr=True)
+    result, signal = train(directory, setup, console)
+    if signal is not None:
+        console.print(
+            f"stopped by {signal.name} after {setup.kind.iteration} {result.meta_iteration}; "
+            f"resume with: python experiments/{config.target}.py --run-dir {directory.path} "
+            "--resume",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return 128 + signal
+    report(directory, result, Console())
+    return 0

@@ -1,0 +1,128 @@
+"""What the reports of all kinds of runs have in common."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from rich.console import Console
+from scipy import stats
+
+from config import settings_id
+from explorax.adapt import task_axes
+from explorax.nets import Policy
+from explorax.rollout import TaskParams, returns_and_success, rollout
+from explorax.sinks import finite_or_none
+from explorax.types import Env, Gaussian, PyTree, Task
+from run_directory import RunDirectory
+
+HELD_OUT = 0x7E57
+"""Stream of held-out tasks; training folds nothing so large into a key."""
+
+INTERVAL = "95%, percentile bootstrap over tasks"
+"""What the intervals of ``summarise`` are."""
+
+
+CHOICE = 0xC401CE
+"""Stream of tasks on which something is chosen before it is tested on held-out ones."""
+
+
+def held_out_tasks(env: Env, num_tasks: int) -> Task:
+    """Tasks that no seed trains on, the same for all runs."""
+    return env.sample_tasks(jax.random.fold_in(jax.random.key(0), HELD_OUT), num_tasks)
+
+
+def choice_tasks(env: Env, num_tasks: int) -> Task:
+    """Tasks neither trained on nor held out, the same for all runs."""
+    return env.sample_tasks(jax.random.fold_in(jax.random.key(0), CHOICE), num_tasks)
+
+
+def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
+    """Whose a report is."""
+    return {
+        "run_id": run.run_id,
+        "preset": run.config.preset,
+        "env": run.config.env.name,
+        "seed": run.config.seed,
+        "settings_id": settings_id(run.config),
+        "meta_iteration": meta_iteration,
+    }
+
+
+def title(run: RunDirectory) -> str:
+    """Above a run's pictures."""
+    return f"{run.config.preset}, seed {run.config.seed}"
+
+
+def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
+    """One seed's parameters."""
+    return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
+
+
+def summarise(values: Any) -> dict[str, list[float | None]]:
+    """Mean over tasks (axis 0 of N, S) and its 95% bootstrap interval; one task has none."""
+    values = np.asarray(values, np.float64)
+    mean = np.mean(values, axis=0)
+    if len(values) < 2:
+        nothing: list[float | None] = [None] * values.shape[1]
+        return {"mean": [finite_or_none(x) for x in mean], "low": nothing, "high": nothing}
+    interval: Any = stats.bootstrap(
+        (values,),
+        np.mean,
+        axis=0,
+        n_resamples=2000,
+        batch=100,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    columns = {"mean": mean, "low": interval.low, "high": interval.high}
+    return {name: [finite_or_none(x) for x in column] for name, column in columns.items()}
+
+
+def do_nothing(env: Env, tasks: Task) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean return and success of the action 0."""
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+
+    def still(_, obs, latent):
+        mean = jnp.zeros((*obs.shape[:-1], env.action_size))
+        return Gaussian(mean, jnp.full_like(mean, -jnp.inf))
+
+    no_latent = jnp.zeros((num_tasks, 0))
+    params = TaskParams(Gaussian(no_latent, no_latent), ())
+    keys = jax.random.split(jax.random.key(0), (num_tasks, 1))
+    policy = Policy(lambda _: (), still)
+    trajectory = rollout(env, policy, params, task_axes("latents"), tasks, keys)
+    episode_return, success = returns_and_success(trajectory)
+    return jnp.mean(episode_return), jnp.mean(success)
+
+
+@contextlib.contextmanager
+def waiting(console: Console, what: str) -> Iterator[None]:
+    """Says what takes a while, then how long it took."""
+    start = time.monotonic()
+    if console.is_terminal:
+        with console.status(f"{what}…"):
+            yield
+    else:
+        console.print(f"{what}…")
+        yield
+    console.print(f"{what} took {time.monotonic() - start:.1f} s", highlight=False)
+
+
+def files_of(run: RunDirectory) -> list[Path]:
+    """What training has left in the run's directory."""
+    files = [run.config_file, run.checkpoints]
+    for member in run.members():
+        files += [member.metrics, member.path / "wandb"]
+    return [path for path in files if path.exists()]
+
+
+def print_files(console: Console, paths: Sequence[Path]) -> None:
+    """One a line."""
+    for path in paths:
+        console.print(str(path), soft_wrap=True, highlight=False)

@@ -1,0 +1,44 @@
+"""Settings of skill discovery by name. Each runs as it stands; flags override single fields."""
+
+from typing import Any
+
+from config import EnvConfig, SkillPresetName, SkillsRunConfig, TrainConfig
+from explorax.config import SkillConfig
+
+
+def on_push(preset: SkillPresetName, **skills: Any) -> SkillsRunConfig:
+    """Skills that push blocks: by default told apart by where these and the hand are."""
+    return SkillsRunConfig(
+        preset=preset,
+        env=EnvConfig(name="push"),
+        skills=SkillConfig(**{"features": "blocks_hand", **skills}),
+        train=TrainConfig(num_iterations=400, chunk_size=5, checkpoint_every=100),
+    )
+
+
+# A point's skills are directions: small networks tell ten of them apart.
+POINT_DIAYN = SkillsRunConfig(
+    preset="point-diayn",
+    env=EnvConfig(name="point"),
+    skills=SkillConfig(
+        num_skills=10,
+        features="position",
+        num_episodes=20,
+        num_gradient_steps=50,
+        replay_size=20_000,
+        hidden_sizes=(32, 32),
+    ),
+    train=TrainConfig(num_iterations=200, chunk_size=25, checkpoint_every=100),
+)
+
+SKILL_PRESETS: dict[str, SkillsRunConfig] = {
+    preset.preset: preset
+    for preset in (
+        on_push("push-diayn"),
+        on_push("push-diayn-full", features="full"),
+        on_push("push-diayn-blocks", features="blocks"),
+        on_push("push-diayn-gaussian", skill_space="gaussian"),
+        on_push("push-vic", objective="vic"),
+        POINT_DIAYN,
+    )
+}

@@ -1,0 +1,26 @@
+"""Discovers skills and measures what they do: ``python experiments/skills.py --preset push-diayn``.
+
+Exit codes: 0 done, 1 not finite any more or nothing can be written, 2 wrong flags or paths, 128 + n
+stopped by signal n.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cli import parse_skills, run_main
+from launch import launch
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs what the flags say."""
+    return launch(parse_skills(argv), _report)
+
+
+def _report(*args) -> None:
+    from report_skills import report_skills  # takes seconds to import
+
+    report_skills(*args)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,36 @@
+"""Stops runs, and reads what they left."""
+
+import os
+import signal
+from pathlib import Path
+
+import training
+from explorax.checkpoint import Checkpoints
+from explorax.sinks import JsonlSink
+from run_directory import RunDirectory
+from trees import bits
+
+
+def final_bits(run_dir: Path) -> list[tuple]:
+    """The newest checkpoint's state, leaf by leaf."""
+    run = RunDirectory.open(run_dir)
+    state, _ = training.restore_latest(run, training.set_up(run.config))
+    return bits(state)
+
+
+def steps(run_dir: Path) -> list[int]:
+    with Checkpoints(run_dir / "checkpoints", read_only=True) as checkpoints:
+        return checkpoints.steps()
+
+
+def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:
+    """The signal comes, once, while the metrics of an iteration are written."""
+    write, sent = JsonlSink.write, []
+
+    def write_and_stop(self, metrics):
+        write(self, metrics)
+        if metrics["meta_iteration"] == meta_iteration and not sent:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(JsonlSink, "write", write_and_stop)
