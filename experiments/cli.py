@@ -61,7 +61,7 @@ def parse_run(argv: Sequence[str], presets: Mapping[str, C], usual: str) -> C:
     before, _ = _Before().parse_known_args(argv)
     asks_help = "-h" in argv or "--help" in argv
     if before.preset is not None and before.preset not in presets:
-        raise UsageError(f"preset: must be one of {', '.join(presets)}; got '{before.preset}'")
+        raise UsageError(_no_preset(before.preset, presets))
     kind = type(presets[usual])
     if not before.resume or asks_help:
         return parse(kind, argv, default=presets[before.preset or usual])
@@ -71,6 +71,14 @@ def parse_run(argv: Sequence[str], presets: Mapping[str, C], usual: str) -> C:
     config = parse(kind, argv, default=stored)
     check_same(stored, config, f"the run in {before.run_dir}")
     return config
+
+
+def _no_preset(name: str, presets: Mapping[str, RunConfig]) -> str:
+    """What is wrong with a preset's name, and which target it belongs to if any."""
+    known = {**PRESETS, **SKILL_PRESETS}
+    if name in known:
+        return f"preset: '{name}' is a preset of make {known[name].target}"
+    return f"preset: must be one of {', '.join(presets)}; got '{name}'"
 
 
 def parse(kind: type[T], argv: Sequence[str], default: T | None = None) -> T:

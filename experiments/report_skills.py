@@ -29,11 +29,11 @@ def report_skills(run: RunDirectory[SkillsRunConfig], result: FitResult, console
     """Measures a finished run's skills and writes everything that its directory ends with."""
     say, params = Console(stderr=True), result.state.params
     reports, paths = [], []
-    with waiting(say, "measuring skills"):
+    with waiting(say, "preparing the test"):
         test = set_up_test(run.config)
-        members = list(enumerate(run.members()))
-        found = [measure(test, of_seed(run, params, i), m.config.seed) for i, m in members]
-    for (_, member), of_member in zip(members, found, strict=True):
+    for i, member in enumerate(run.members()):
+        with waiting(say, f"measuring the skills of seed {member.config.seed}"):
+            of_member = measure(test, of_seed(run, params, i), member.config.seed)
         reports.append(report_of(test, of_member))
         json_file, csv_file = member.path / "skills.json", member.path / "skills.csv"
         write_json(json_file, about(member, result.meta_iteration) | reports[-1])
@@ -60,7 +60,11 @@ def report_of(test: SkillTest, found: Found) -> dict[str, Any]:
         "num_tasks": sizes.num_tasks,
         "num_episodes": sizes.num_episodes,
         "accuracy": accuracy if test.numbered else None,
-        "distinct_skills": distinct_skills(trials.information, found.prior),
+        "distinct_skills": distinct_skills(trials.information, found.prior)
+        if test.numbered
+        else None,
+        "information_last": float(np.average(trials.information.mean(axis=1), weights=found.prior)),
+        "accepted": accepted(accuracy, found.moved) if test.numbered else None,
         "displacement_m": {
             "mean": rounded(found.moved),
             "largest": rounded(found.moved.max(axis=0)),
@@ -73,6 +77,14 @@ def report_of(test: SkillTest, found: Found) -> dict[str, Any]:
             | scores(*found.of_best),
             "best_per_task": {"trial_episodes_per_task": num_skills} | scores(*found.of_per_task),
         },
+    }
+
+
+def accepted(accuracy: dict[str, float], moved: Float[np.ndarray, "K P"]) -> dict[str, bool]:
+    """Whether skills are fit for a controller: told apart, and everything moved by some of them."""
+    return {
+        "told_5_times_chance": accuracy["all_steps"] >= 5 * accuracy["chance"],
+        "everything_moved_5_cm": bool((moved.max(axis=0) > 0.05).all()),
     }
 
 
@@ -98,7 +110,9 @@ def rows_of(found: Found, numbered: bool) -> list[dict[str, Any]]:
     """What skills.csv holds: a row per skill, means over tasks."""
     trials, others = found.trials, found.others
     columns: dict[str, Any] = {"skill": np.arange(len(found.moved)), "prior": found.prior}
-    if numbered:
+    if not numbered:
+        columns |= {f"z_{i}": z for i, z in enumerate(found.codes.T)}
+    else:
         columns |= {
             "accuracy": trials.told.mean(axis=1),
             "accuracy_last": trials.told_last.mean(axis=1),
@@ -178,10 +192,11 @@ def print_summary(
 
 def _facts(reports: Sequence[dict[str, Any]]) -> str:
     """How distinct skills are and how far they move things, means over seeds."""
-    num_skills = reports[0]["num_skills"]
-    distinct = fmean(report["distinct_skills"] for report in reports)
-    facts = [f"{distinct:.1f} distinct of {num_skills} skills"]
+    num_skills, information = reports[0]["num_skills"], [r["information_last"] for r in reports]
+    facts = [f"the last state has {fmean(information):.2f} nats about its skill"]
     if reports[0]["accuracy"] is not None:
+        distinct = fmean(report["distinct_skills"] for report in reports)
+        facts = [f"{distinct:.1f} distinct of {num_skills} skills"]
         last = fmean(report["accuracy"]["last_step"] for report in reports)
         facts.append(f"told at the last step {last:.0%} (chance {1 / num_skills:.0%})")
     far = np.mean([report["displacement_m"]["largest"] for report in reports], axis=0)

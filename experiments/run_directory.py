@@ -115,7 +115,7 @@ class RunDirectory(Generic[C]):
         write_json(self.config_file, content)
 
 
-MAY_CHANGE = ("train.num_iterations", "wandb.")
+MAY_CHANGE = ("train.num_iterations", "wandb.", "evaluation.")
 """What a resumed run may be told anew."""
 
 

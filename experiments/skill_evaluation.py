@@ -57,6 +57,7 @@ class SkillTest(NamedTuple):
 class Found(NamedTuple):
     """What was measured of one seed."""
 
+    codes: Float[np.ndarray, "K C"]  # the skills: their numbers, or z
     prior: Float[np.ndarray, " K"]  # p(z) of the skills; 1 / K for those of a continuous space
     trials: Trials  # on the held-out tasks
     others: Trials  # on the tasks for choosing
@@ -115,6 +116,7 @@ def measure(test: SkillTest, params: SkillParams, seed: int) -> Found:
     per_task = measures.best_per_task(trials.episode_return)
     score = partial(measures.score, player, test.held_out, num_episodes=sizes.num_episodes)
     return Found(
+        player.codes,
         prior,
         trials,
         others,

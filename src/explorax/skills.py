@@ -4,7 +4,7 @@ The intrinsic reward of DIAYN (Eysenbach et al. 2018, arXiv 1802.06070, eq. 3) i
 
     r(s', z) = log q(z | f(s')) - log p(z)
 
-It is 0 under a discriminator that knows nothing, and at most log K for K skills that are equally
+It is 0 under a discriminator that knows nothing, and at most log M for M skills that are equally
 likely.
 """
 
@@ -37,7 +37,7 @@ class Skills(NamedTuple):
     output_size: int
     """D, numbers that the discriminator puts out"""
     prior: PyTree
-    """p(z) at the start, what ``sample`` and ``log_prior`` take: logits (K,), or nothing"""
+    """p(z) at the start, what ``sample`` and ``log_prior`` take: logits (M,), or nothing"""
     sample: Callable[[PRNGKeyArray, PyTree], Float[Array, " C"]]
     """(key, prior) -> code"""
     embed: Callable[[Float[Array, "*batch C"]], Float[Array, "*batch Z"]]
@@ -56,7 +56,7 @@ def make_skills(config: SkillConfig) -> Skills:
 
 
 def categorical(num_skills: int) -> Skills:
-    """K numbered skills; the discriminator's outputs are logits."""
+    """M numbered skills; the discriminator's outputs are logits."""
 
     def log_softmax_at(logits: Array, code: Array) -> Array:
         index = jnp.broadcast_to(_index(code), logits.shape[:-1])[..., None]

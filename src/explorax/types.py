@@ -9,7 +9,9 @@ K     episodes of one task at one stage
 T     control steps of one episode
 O     observation size
 A     action size
-M     skills to choose from
+M     numbered skills
+Z     size of a skill as the policy is given it; C: as it is stored
+F     features that a discriminator sees; D: what it puts out
 L     latent size (0 for methods without a latent)
 H     memory size (0 for policies without a memory)
 ====  ==========================================================

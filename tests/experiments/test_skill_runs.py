@@ -138,7 +138,7 @@ def test_skills_of_a_continuous_space_by_two_seeds(tmp_path, monkeypatch, capfd)
     assert run_main(skills.main, [*TINY, *flags]) == 0
     (program,) = compiled
     assert program._cache_size() == 1
-    assert "distinct of 16 skills" in capfd.readouterr().out
+    assert "nats about its skill" in capfd.readouterr().out
     reports = []
     for seed in (0, 1):
         member = run_dir / f"seed{seed}"
@@ -155,7 +155,8 @@ def test_skills_of_a_continuous_space_by_two_seeds(tmp_path, monkeypatch, capfd)
     ("flags", "names"),
     [
         ("--bogus 1", ["--bogus"]),
-        ("--preset push-maesn", ["preset: ", "push-diayn", "push-maesn"]),
+        ("--preset push-maesn", ["preset: ", "push-maesn", "make train"]),
+        ("--preset nothing", ["preset: ", "push-diayn", "nothing"]),
         ("--meta.kl-coef 1", ["--meta.kl-coef"]),
         ("--skills.num-skills 1", ["skills.num_skills: "]),
         ("--skills.objective vic --skills.skill-space gaussian", ["skills.skill_space: "]),

@@ -5,7 +5,8 @@ One skill z ~ p(z) for a whole episode; maximised is H[a | s, z] + E[log q(z | f
     soft actor-critic on the intrinsic reward, q trained to tell skills apart by what they reach
 
 VIC (Gregor et al. 2016, arXiv 1611.07507) pays for the last state of the episode alone, and learns
-p(z). Iteration: episodes into the replay buffer, then gradient steps; all one XLA program.
+p(z); here q sees f(s_T) only, there the first state too. Iteration: episodes into the replay
+buffer, then gradient steps; all one XLA program.
 
 Where to read it:
   the reward (3), p(z), q(z | f)   skills
@@ -28,7 +29,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.adapt import task_axes
 from explorax.config import SkillConfig
-from explorax.meta_update import InitStreams, all_finite, spread_metrics
+from explorax.meta_update import all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
 from explorax.parallel import (
     gather_over_devices,
@@ -49,7 +50,7 @@ class SkillParams(NamedTuple):
 
     sac: SACState
     discriminator: PyTree  # of q(z | f(s))
-    prior: PyTree  # of p(z): logits (K,), or nothing
+    prior: PyTree  # of p(z): logits (M,), or nothing
 
 
 class SkillState(NamedTuple):
@@ -62,6 +63,15 @@ class SkillState(NamedTuple):
     tasks: Task  # the training tasks, leading axis N
     key: PRNGKeyArray  # never changes: streams come from (key, iteration)
     iteration: Int[Array, ""]  # iterations done
+
+
+class InitStreams(NamedTuple):
+    """The random streams of ``init``; tasks and updates stand where ``meta_update`` has them."""
+
+    networks: PRNGKeyArray
+    replay: PRNGKeyArray
+    tasks: PRNGKeyArray
+    updates: PRNGKeyArray
 
 
 class UpdateStreams(NamedTuple):
@@ -149,13 +159,13 @@ def init_state(parts: _Parts, key: PRNGKeyArray) -> SkillState:
     The training tasks are those of a meta-learner with the same seed.
     """
     streams = InitStreams(*jax.random.split(key, len(InitStreams._fields)))
-    policy_key, discriminator_key = jax.random.split(streams.policy)
+    policy_key, discriminator_key = jax.random.split(streams.networks)
     phi, prior = parts.discriminator.init(discriminator_key), parts.skills.prior
     return SkillState(
         SkillParams(parts.sac.init(policy_key), phi, prior),
         parts.adam.init(phi),
         parts.prior_adam.init(prior),
-        parts.queue.init(streams.latents),
+        parts.queue.init(streams.replay),
         parts.env.sample_tasks(streams.tasks, parts.config.num_train_tasks),
         streams.updates,
         jnp.zeros((), jnp.int32),
@@ -285,7 +295,8 @@ def collect_and_learn(
         prior, prior_adam = prior_step(parts, state, reward, code)
         params, state = params._replace(prior=prior), state._replace(prior_adam=prior_adam)
     metrics = mean_over_devices(metrics | jax.tree.map(lambda x: x[-1], losses))
-    metrics["distinct_skills"] = jnp.exp(metrics["intrinsic_reward_last"])
+    if parts.config.skill_space == "categorical":
+        metrics["distinct_skills"] = jnp.exp(metrics["intrinsic_reward_last"])
     return state._replace(params=params, adam=adam, replay=replay), metrics
 
 
@@ -295,8 +306,10 @@ def skill_metrics(
     """How well new episodes' skills can be told from their states; and the last state's reward.
 
     The mean reward of the last state bounds the information (nats) that it has about the skill from
-    below; ``distinct_skills`` is its exponential, at most K. ``effective_skills`` is the
-    exponential of p(z)'s entropy, K unless p(z) is learned (Eysenbach 2018, appendix E.2).
+    below; its exponential is ``distinct_skills``, at most M, where skills are numbered.
+    ``effective_skills`` is the exponential of p(z)'s entropy, M unless p(z) is learned (Eysenbach
+    2018, appendix E.2).
+    ``action_std`` is the deviation before the tanh.
     """
     seen = trajectory.obs[..., parts.features]
     reward = intrinsic_reward(parts, params, seen, code[:, None])  # (E, T)
