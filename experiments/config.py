@@ -13,7 +13,6 @@ from explorax.config import MetaConfig, SkillConfig, require
 
 PresetName = Literal[
     "push-maesn",
-    "push-maesn-long",
     "push-maesn-paper",
     "push-latent-space",
     "push-maml",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 Adapt = Literal["latents", "params", "both"]
 Estimator = Literal["loglik", "lvc", "dice", "emaml", "first_order"]
+Optimizer = Literal["ppo", "promp", "trpo"]
 Curiosity = Literal["none", "rnd", "counts"]
 SkillObjective = Literal["diayn", "vic"]
 SkillSpace = Literal["categorical", "gaussian"]
@@ -135,7 +136,7 @@ class MetaConfig:
     """Units of the policy's ReLU layers."""
     init_action_std: float = 1.0
     """Initial action deviation, in units of the action range [-1, 1]."""
-    optimizer: Literal["ppo", "promp", "trpo"] = "ppo"
+    optimizer: Optimizer = "ppo"
     """The outer optimiser; promp is ppo with a KL penalty on the pre-update policies."""
     test_optimizer: Literal["sgd", "ppo", "trpo"] = "sgd"
     """How a new task is learned: by inner steps (sgd), or by outer steps on it alone."""
