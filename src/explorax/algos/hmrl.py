@@ -32,6 +32,9 @@ from explorax.outer import MetaParams
 from explorax.rollout import stage_keys
 from explorax.types import Env, Metrics, PyTree, Task, Trajectory
 
+UNTRAINED = 0x51C1
+"""Stream of untrained skills within a seed's key."""
+
 
 class HMRLParams(NamedTuple):
     """What is learned, and the skills that it is learned for."""
@@ -55,8 +58,8 @@ def build(
 ) -> MetaLearner:
     """The meta-learner that ``config`` describes, as a controller of ``skills``.
 
-    Its ``init`` takes the skills' theta beside the key; its states are HMRLStates, its parameters
-    HMRLParams.
+    Its ``init`` takes the skills' theta beside the key, or makes untrained skills; its states are
+    HMRLStates, its parameters HMRLParams.
 
     Args:
       env: static environment.
@@ -84,7 +87,9 @@ def build(
     def controller(theta: PyTree) -> MetaLearner:
         return meta_update.build(above(env, theta), per_option(config, options), mesh, policy)
 
-    def init(key: PRNGKeyArray, theta: PyTree) -> HMRLState:
+    def init(key: PRNGKeyArray, theta: PyTree | None = None) -> HMRLState:
+        if theta is None:
+            theta = skills.policy.init(jax.random.fold_in(key, UNTRAINED))
         return with_skills(controller(theta).init(key), theta)
 
     def update(state: HMRLState) -> tuple[HMRLState, Metrics]:
