@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from explorax.config import MetaConfig, SkillConfig, require
+from explorax.config import MetaConfig, OptionConfig, SkillConfig, require
 
 PresetName = Literal[
     "push-maesn",
@@ -36,6 +36,9 @@ PresetName = Literal[
     "point-scratch",
     "point-rnd",
     "point-counts",
+    "push-hmrl-skills",
+    "push-hmrl-random",
+    "point-hmrl-skills",
 ]
 SkillPresetName = Literal[
     "push-diayn",
@@ -45,6 +48,8 @@ SkillPresetName = Literal[
     "push-vic",
     "point-diayn",
 ]
+HORIZON = {"push": 100, "wheeled": 200, "ant": 200, "point": 20}
+"""Control steps per episode of every environment."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,29 @@ class EnvConfig:
                 f"env.{name}",
                 f"is for env.name {' or '.join(has_it)} only, not '{self.name}'",
             )
+
+
+@dataclass(frozen=True)
+class HierarchyConfig:
+    """A controller that chooses among frozen skills, in place of a policy of actions."""
+
+    skills: Literal["none", "trained", "random"] = "none"
+    """Whose: those that a run of skills has found, or untrained ones of the same kind and size."""
+    skill_preset: SkillPresetName = "push-diayn"
+    """Which skills. Trained ones of seed N are in runs/skills/PRESET-seedN; missing ones are
+    discovered first."""
+    skills_dir: Path | None = None
+    """A finished run of skills to take in place of the preset's: of one seed for all, or of several
+    for a run of the same seeds."""
+    options: OptionConfig = field(default_factory=OptionConfig)
+    """How skills are used."""
+
+    def __post_init__(self):
+        require(
+            self.skills_dir is None or self.skills == "trained",
+            "hierarchy.skills_dir",
+            f"is for hierarchy.skills trained only, not '{self.skills}'",
+        )
 
 
 @dataclass(frozen=True)
@@ -177,11 +205,22 @@ class Config(RunConfig):
     """Which settings to start from; every other flag overrides one of them."""
     meta: MetaConfig = field(default_factory=MetaConfig)
     """The meta-learner."""
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
+    """Skills below the policy."""
     metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
     """Meta-testing."""
 
     def __post_init__(self):
         super().__post_init__()
+        if self.is_hierarchical:
+            because = f"when hierarchy.skills is '{self.hierarchy.skills}'"
+            require(self.meta.memory_size == 0, "meta.memory_size", f"must be 0 {because}")
+            require(
+                HORIZON[self.env.name] % self.hierarchy.options.length == 0,
+                "hierarchy.options.length",
+                f"must divide the {HORIZON[self.env.name]} control steps of an episode of "
+                f"env.name {self.env.name}",
+            )
         require(
             self.meta.curiosity != "counts" or self.env.name == "point",
             "meta.curiosity",
@@ -195,6 +234,11 @@ class Config(RunConfig):
             f"must be 0 or at least train.num_iterations ({iterations}), or nothing is learned "
             "in the end",
         )
+
+    @property
+    def is_hierarchical(self) -> bool:
+        """Whether skills act."""
+        return self.hierarchy.skills != "none"
 
 
 @dataclass(frozen=True)
@@ -219,8 +263,12 @@ ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb")
 
 def to_json(config: RunConfig) -> dict[str, Any]:
     """What a run is, as JSON-able values."""
-    values = dataclasses.asdict(config)
+    values = dataclasses.asdict(config, dict_factory=_jsonable)
     return {name: value for name, value in values.items() if name not in ABOUT_THE_CALL}
+
+
+def _jsonable(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in items}
 
 
 def from_json(values: Any) -> RunConfig:
@@ -230,7 +278,7 @@ def from_json(values: Any) -> RunConfig:
       ValueError: ``field: expectation``.
     """
     has_skills = isinstance(values, dict) and "skills" in values
-    return _dataclass_from(SkillsRunConfig if has_skills else Config, values, "")
+    return dataclass_from(SkillsRunConfig if has_skills else Config, values)
 
 
 def settings_id(config: RunConfig) -> str:
@@ -248,7 +296,12 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _dataclass_from(cls: type, values: Any, prefix: str) -> Any:
+def dataclass_from(cls: type, values: Any, prefix: str = "") -> Any:
+    """A config from JSON's values; ``prefix`` and a field's name are the whole name.
+
+    Raises:
+      ValueError: ``field: expectation``.
+    """
     require(isinstance(values, dict), prefix.rstrip(".") or "config", "must be an object")
     hints = typing.get_type_hints(cls)
     fields = [f.name for f in dataclasses.fields(cls) if f.name not in ABOUT_THE_CALL]
@@ -261,11 +314,12 @@ def _dataclass_from(cls: type, values: Any, prefix: str) -> Any:
 
 def _value_from(kind: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(kind):
-        return _dataclass_from(typing.cast(type, kind), value, f"{name}.")
+        return dataclass_from(typing.cast(type, kind), value, f"{name}.")
     origin, choices = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         require(value in choices, name, f"must be one of {', '.join(choices)}; got {value!r}")
     elif origin is types.UnionType:
+        value = Path(value) if Path in choices and isinstance(value, str) else value
         require(isinstance(value, choices), name, f"must be {kind}; got {value!r}")
     elif origin is tuple:
         ok = isinstance(value, list) and all(type(x) is choices[0] for x in value)

@@ -9,11 +9,11 @@ from jaxtyping import Array, Float
 
 from config import Config, EnvConfig
 from explorax.adapt import Batch
-from explorax.meta_update import MetaLearner, build
-from explorax.outer import MetaParams
+from explorax.meta_update import MetaLearner
 from explorax.parallel import task_mesh
 from explorax.rollout import returns_and_success
-from explorax.types import Env, Task
+from explorax.types import Env, PyTree, Task, Trajectory
+from learners import meta_learner
 from runtime import import_envs, make_env
 
 EPISODES = 0x9A9E
@@ -37,7 +37,7 @@ def is_drawn(config: EnvConfig) -> bool:
     return hasattr(getattr(import_envs(), config.name), "render_paths")
 
 
-def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) -> list[Path]:
+def draw_episodes(config: Config, params: PyTree, tasks: Task, out: Path) -> list[Path]:
     """Writes exploration.png, episode.gif and episode.png.
 
     Of the first few tasks it shows the one that adapted best, and of its adapted episodes the
@@ -54,7 +54,7 @@ def draw_episodes(config: Config, params: MetaParams, tasks: Task, out: Path) ->
     """
     suite = getattr(import_envs(), config.env.name)
     env = make_env(config.env, reward="sparse")
-    learner = build(env, config.meta, task_mesh(1, 1))
+    learner = meta_learner(config, env, task_mesh(1, 1))
     tasks = jax.tree.map(lambda x: np.asarray(x)[:NUM_TASKS], tasks)
     recorded = record(env, learner, jax.device_get(params), tasks)
     recorded = recorded._replace(episode_return=np.nan_to_num(recorded.episode_return, nan=-np.inf))
@@ -85,16 +85,18 @@ def _iterations(config: Config) -> str:
     return "inner steps" if config.meta.test_optimizer == "sgd" else "outer steps on it alone"
 
 
-def record(env: Env, learner: MetaLearner, params: MetaParams, tasks: Task) -> Recorded:
-    """Adapts to a few tasks and keeps what was observed."""
+def record(env: Env, learner: MetaLearner, params: PyTree, tasks: Task) -> Recorded:
+    """Adapts to a few tasks and keeps what was observed, at every control step."""
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), EPISODES), num_tasks)
 
-    def keep(batch: Batch) -> Recorded:
-        return Recorded(batch.trajectory.obs, *returns_and_success(batch.trajectory))
+    def keep(batch: Batch) -> Trajectory:
+        return batch.trajectory
 
     @jax.jit
     def program(params, tasks, keys):
-        return learner.adapt(env, params, NUM_ITERATIONS, NUM_EPISODES, tasks, keys, keep)
+        played = learner.adapt(env, params, NUM_ITERATIONS, NUM_EPISODES, tasks, keys, keep)
+        obs = learner.watch(env, params, tasks, keys, played)
+        return Recorded(obs, *returns_and_success(played))
 
     return jax.device_get(program(params, tasks, keys))

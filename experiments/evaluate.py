@@ -62,7 +62,7 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
 
     import report_run
     import reports
-    from training import restore_latest, set_up
+    from learners import restore_latest, set_up
 
     out = asked.out or run.path
     if out.exists() and not out.is_dir():

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from child_runs import train_missing
 from cli import parse, run_main
 from errors import UsageError
 from explorax.config import require
@@ -25,7 +26,7 @@ from intervals import Interval, interquartile_mean, interval, mean
 from paper import paper_curves
 from presets import SuiteName
 from run_directory import RunDirectory
-from suite_runs import Budget, configs, train_missing
+from suite_runs import Budget, configs
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ def main(argv: Sequence[str]) -> int:
     asked, out = config.run_dirs, config.out or Path("runs/figure")
     if not asked:
         root = config.runs / f"{config.suite}-{config.budget}-{config.seeds}seeds"
-        asked = train_missing(configs(config.suite, config.budget, config.seeds), root)
+        wanted = configs(config.suite, config.budget, config.seeds)
+        asked = train_missing({root / run.preset: run for run in wanted})
         out = config.out or root / "figure"
     run_dirs = [member for path in asked for member in _members(path)]
     reports = read_reports(run_dirs)

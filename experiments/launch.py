@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from config import RunConfig
 from run_directory import RunDirectory, default_path
+from skill_sources import prepare
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,13 +44,15 @@ def launch(config: C, report: Report[C]) -> int:
 
 
 def _run(config: C, report: Report[C]) -> int:
+    prepare(config)  # before jax has the devices
     from runtime import configure_jax
 
     configure_jax(config.train.devices)
     # These take seconds to import, and errors in flags should not wait for them.
     from rich.console import Console
 
-    from training import set_up, train
+    from learners import set_up
+    from training import train
 
     setup = set_up(config)
     if config.resume:

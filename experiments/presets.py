@@ -4,13 +4,13 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal, cast
 
-from config import Config, EnvConfig, MetaTestConfig, PresetName, TrainConfig
+from config import Config, EnvConfig, HierarchyConfig, MetaTestConfig, PresetName, TrainConfig
 from explorax.algos.latent_space import latent_space
 from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
 from explorax.algos.rl2 import rl2
 from explorax.algos.scratch import scratch
-from explorax.config import MetaConfig, Optimizer, TRPOConfig
+from explorax.config import MetaConfig, Optimizer, OptionConfig, TRPOConfig
 
 SuiteName = Literal["push", "wheeled", "ant"]
 
@@ -39,6 +39,28 @@ POINT_MAESN = Config(
     env=EnvConfig(name="point"),
     meta=maesn(num_episodes=20, hidden_sizes=(32, 32), latent_dim=4, kl_coef=0.5),
     train=TrainConfig(num_iterations=150, chunk_size=25, checkpoint_every=50),
+)
+
+# DIAYN's skills below, MAESN above. An episode of Push is ten choices in place of 100 actions: TRPO
+# may go further at each. The skills' own 4 million steps and these 20 are as many as MAESN's.
+PUSH_HMRL = Config(
+    preset="push-hmrl-skills",
+    env=EnvConfig(name="push"),
+    meta=maesn(optimizer="trpo", trpo=TRPOConfig(max_kl=0.1, curvature_stride=1)),
+    hierarchy=HierarchyConfig(skills="trained", skill_preset="push-diayn"),
+    train=TrainConfig(num_iterations=125),
+)
+
+POINT_HMRL = Config(
+    preset="point-hmrl-skills",
+    env=EnvConfig(name="point"),
+    meta=replace(
+        POINT_MAESN.meta, optimizer="trpo", trpo=TRPOConfig(max_kl=0.1, curvature_stride=1)
+    ),
+    hierarchy=HierarchyConfig(
+        skills="trained", skill_preset="point-diayn", options=OptionConfig(length=5)
+    ),
+    train=TrainConfig(num_iterations=50, chunk_size=25, checkpoint_every=50),
 )
 
 POINT_RL2 = Config(
@@ -128,6 +150,13 @@ PRESETS: dict[str, Config] = {
     for preset in (
         *chain(*SUITES.values()),
         PUSH_MAESN_PAPER,
+        PUSH_HMRL,
+        replace(
+            PUSH_HMRL,
+            preset="push-hmrl-random",
+            hierarchy=replace(PUSH_HMRL.hierarchy, skills="random"),
+        ),
+        POINT_HMRL,
         POINT_MAESN,
         POINT_RL2,
         point_alone("point-scratch"),

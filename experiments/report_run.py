@@ -17,13 +17,12 @@ import pictures
 from config import Config, MetaTestConfig
 from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
-from explorax.meta_update import build
 from explorax.metatest import MetaTestResult, meta_test
-from explorax.outer import MetaParams
 from explorax.parallel import replicate, task_mesh
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.train import FitResult
-from explorax.types import Task
+from explorax.types import PyTree, Task
+from learners import meta_learner, of_seed
 from paper import paper_curves
 from reports import (
     INTERVAL,
@@ -31,7 +30,6 @@ from reports import (
     do_nothing,
     files_of,
     held_out_tasks,
-    of_seed,
     print_files,
     summarise,
     title,
@@ -59,7 +57,7 @@ def load_tasks(config: Config, path: Path) -> Task:
 
 
 def evaluate_params(
-    config: Config, test: MetaTestConfig, params: MetaParams, tasks: Task, devices: int | None
+    config: Config, test: MetaTestConfig, params: PyTree, tasks: Task, devices: int | None
 ) -> list[dict[str, Any]]:
     """Adapts to ``tasks`` with the sparse reward, as one compiled program for all seeds.
 
@@ -77,7 +75,7 @@ def evaluate_params(
     env = make_env(config.env, reward="sparse")
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     mesh = task_mesh(num_tasks, devices)
-    learner = build(env, config.meta, mesh)
+    learner = meta_learner(config, env, mesh)
     program = partial(meta_test, env, learner, mesh, test.num_iterations, test.num_episodes)
     seeds = config.seed + jnp.arange(config.num_seeds)
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), EPISODES))(seeds)
@@ -159,7 +157,7 @@ def report_training(run: RunDirectory[Config], result: FitResult, console: Conso
         paths += draw_training(member)
         if is_drawn(config.env):
             with waiting(say, "drawing episodes"):
-                paths += draw_episodes(member.config, of_seed(run, params, i), tasks, member.path)
+                paths += draw_episodes(config, of_seed(run, params, i), tasks, member.path)
     print_summary(console, reports, files_of(run) + paths)
 
 
@@ -168,7 +166,7 @@ def report_metatest(
     out: Path,
     meta_iteration: int,
     test: MetaTestConfig,
-    params: MetaParams,
+    params: PyTree,
     tasks: Task,
     source: str | None,
     say: Console,

@@ -15,7 +15,8 @@ import pictures
 from config import SkillsRunConfig
 from explorax.sinks import read_jsonl
 from explorax.train import FitResult
-from reports import INTERVAL, about, files_of, of_seed, print_files, summarise, title, waiting
+from learners import of_seed
+from reports import INTERVAL, about, files_of, print_files, summarise, title, waiting
 from run_directory import RunDirectory, write_json
 from runtime import import_envs
 from skill_evaluation import Found, SkillTest, measure, set_up_test

@@ -18,7 +18,7 @@ from explorax.adapt import task_axes
 from explorax.nets import Policy
 from explorax.rollout import TaskParams, returns_and_success, rollout
 from explorax.sinks import finite_or_none
-from explorax.types import Env, Gaussian, PyTree, Task
+from explorax.types import Env, Gaussian, Task
 from run_directory import RunDirectory
 
 HELD_OUT = 0x7E57
@@ -57,11 +57,6 @@ def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
 def title(run: RunDirectory) -> str:
     """Above a run's pictures."""
     return f"{run.config.preset}, seed {run.config.seed}"
-
-
-def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
-    """One seed's parameters."""
-    return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
 
 
 def summarise(values: Any) -> dict[str, list[float | None]]:

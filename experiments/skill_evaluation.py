@@ -14,10 +14,10 @@ from config import SkillsRunConfig
 from explorax.algos.diayn import SkillLearner, SkillParams
 from explorax.parallel import replicate, task_mesh
 from explorax.types import Task
+from learners import skill_learner
 from reports import choice_tasks, do_nothing, held_out_tasks
 from runtime import make_env
 from skill_measures import Player, Program, Trials
-from training import skill_learner
 
 EPISODES = 0x5E1F
 """Stream of the test's episodes; training folds nothing so large into a key."""

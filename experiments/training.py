@@ -1,51 +1,24 @@
-"""Trains a run from its directory: restores, fits, saves, reports."""
+"""Trains a run from its directory: restores, fits, saves."""
 
 import contextlib
 import itertools
-import math
 import signal
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh
-from jaxtyping import PRNGKeyArray
 from rich.console import Console
 
-from config import Config, RunConfig, SkillsRunConfig, flatten, from_json, to_json
+from config import Config, flatten, from_json, to_json
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
-from explorax.meta_update import build, over_seeds
-from explorax.parallel import task_mesh
-from explorax.sinks import (
-    META_RUN,
-    SKILLS_RUN,
-    JsonlSink,
-    Progress,
-    RunKind,
-    Sink,
-    SinkError,
-    WandbSink,
-    truncate_jsonl,
-)
+from explorax.sinks import JsonlSink, Progress, Sink, WandbSink, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
-from explorax.types import Learner, LearnerState
+from explorax.types import LearnerState
+from learners import Setup, first_state, reading, spread, template
 from run_directory import RunDirectory, check_same
-from runtime import make_env
-
-if TYPE_CHECKING:
-    from explorax.algos.diayn import SkillLearner
-
-
-class Setup(NamedTuple):
-    """What is made of a config."""
-
-    learner: Learner
-    mesh: Mesh
-    keys: PRNGKeyArray  # of the seed, or of each of several
-    kind: RunKind
+from skill_sources import source_of, write_source
 
 
 class Start(NamedTuple):
@@ -54,54 +27,6 @@ class Start(NamedTuple):
     state: LearnerState
     meta_iteration: int
     wall_s: float
-
-
-def set_up(config: RunConfig) -> Setup:
-    """Environment, devices, learner and keys."""
-    mesh = task_mesh(math.gcd(*_spread(config).values()), config.train.devices or None)
-    learner, kind = _learner(config, mesh)
-    if config.num_seeds == 1:
-        return Setup(learner, mesh, jax.random.key(config.seed), kind)
-    seeds = config.seed + jnp.arange(config.num_seeds)
-    return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds), kind)
-
-
-def _spread(config: RunConfig) -> dict[str, int]:
-    """The fields, and their values, that devices share among them."""
-    if isinstance(config, SkillsRunConfig):
-        names = ("num_episodes", "batch_size")
-        return {f"skills.{name}": getattr(config.skills, name) for name in names}
-    assert isinstance(config, Config)
-    return {"meta.meta_batch_size": config.meta.meta_batch_size}
-
-
-def _learner(config: RunConfig, mesh: Mesh) -> tuple[Learner, RunKind]:
-    """What the config's class says is trained."""
-    if isinstance(config, SkillsRunConfig):
-        return skill_learner(config, make_env(config.env), mesh), SKILLS_RUN
-    assert isinstance(config, Config)
-    return build(make_env(config.env), config.meta, mesh), META_RUN
-
-
-def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearner":
-    """The learner of a run of skills on ``env``, which names parts of its observations.
-
-    Raises:
-      UsageError: it has no such features, or the replay buffer is too small for it.
-    """
-    asked, features = config.skills.features, env.features
-    if asked not in features:
-        raise UsageError(
-            f"skills.features: must be one of {', '.join(features)} for env.name "
-            f"{config.env.name}; got '{asked}'"
-        )
-    # Brax's learners take seconds to import, and mjx speaks unless the environment came first.
-    from explorax.algos import diayn
-
-    try:
-        return diayn.build(env, features[asked], config.skills, mesh)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def train(
@@ -113,10 +38,12 @@ def train(
       UsageError: a checkpoint or metrics.jsonl is unreadable, or training is past its end.
       RunError: the parameters are not finite any more, or nothing can be written.
     """
-    with _reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
+    with reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
         start = _begin(run, setup, checkpoints)
         with _writing(run, setup, checkpoints), _stop_signal(console) as stop:
             run.write_config()
+            if isinstance(run.config, Config) and run.config.is_hierarchical:
+                write_source(run, source_of(run.config))
             _describe(run, setup, start, console)
             if run.config.train.num_iterations == 0 and not checkpoints.steps():
                 checkpoints.save(0, start.state, to_json(run.config))
@@ -166,22 +93,6 @@ def _together(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return mean | {name: sum(row[name] for row in rows) for name in ("env_steps", "steps_per_s")}
 
 
-def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
-    """The newest state of a run, without touching the run."""
-    with _reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
-        restored = checkpoints.restore(_template(setup), setup.mesh)
-    return restored.state, restored.step
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """What cannot be read is for the user to mend."""
-    try:
-        yield
-    except (CheckpointError, SinkError) as error:
-        raise UsageError(str(error)) from error
-
-
 @contextlib.contextmanager
 def _writing(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Iterator[None]:
     """What cannot be written, or is not worth it, ends the run."""
@@ -200,16 +111,12 @@ def _writing(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Itera
         raise RunError(f"{error.filename or 'the run directory'}: {error.strerror}") from error
 
 
-def _template(setup: Setup) -> LearnerState:
-    return jax.eval_shape(setup.learner.init, setup.keys)
-
-
 def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
     """The last checkpoint, or the first state; metrics.jsonl is cut back to it."""
     config = run.config
     state, done = None, 0
     if checkpoints.steps():
-        restored = checkpoints.restore(_template(setup), setup.mesh)
+        restored = checkpoints.restore(template(setup), setup.mesh)
         state, done = restored.state, restored.step
         path = run.checkpoints / str(done)
         try:
@@ -223,7 +130,7 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
             f"{run.path} is at {done} already"
         )
     if state is None:
-        state = jax.jit(setup.learner.init)(setup.keys)
+        state = first_state(config, setup)
     wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
     return Start(state, done, wall_s[0])
 
@@ -240,11 +147,14 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
     )
     usable = len(jax.devices()[: config.train.devices or None])
     if devices.size < usable:
-        sizes = " and ".join(f"{name} {value}" for name, value in _spread(config).items())
+        sizes = " and ".join(f"{name} {value}" for name, value in spread(config).items())
         console.print(
             f"{devices.size} of {usable} devices used: their number has to divide {sizes}",
             highlight=False,
         )
+    if isinstance(config, Config) and config.is_hierarchical:
+        origins = [origin.path for origin in source_of(config).origins] or ["untrained"]
+        console.print(f"skills: {', '.join(origins)}", soft_wrap=True, highlight=False)
     if start.meta_iteration:
         console.print(f"resumed at {unit} {start.meta_iteration}", highlight=False)
 

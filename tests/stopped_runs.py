@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-import training
 from explorax.checkpoint import Checkpoints
 from explorax.sinks import JsonlSink
+from learners import restore_latest, set_up
 from run_directory import RunDirectory
 from trees import bits
 
@@ -14,7 +14,7 @@ from trees import bits
 def final_bits(run_dir: Path) -> list[tuple]:
     """The newest checkpoint's state, leaf by leaf."""
     run = RunDirectory.open(run_dir)
-    state, _ = training.restore_latest(run, training.set_up(run.config))
+    state, _ = restore_latest(run, set_up(run.config))
     return bits(state)
 
 

@@ -1,5 +1,6 @@
 """Options: what c steps of a skill earn, and that a controller of skills learns like any policy."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -11,11 +12,13 @@ from explorax import distributions, parallel
 from explorax.algos import hmrl
 from explorax.algos.maesn import maesn
 from explorax.config import OptionConfig
+from explorax.meta_update import over_seeds
 from explorax.metatest import meta_test
 from explorax.nets import Policy, controller_policy
 from explorax.options import Options, SkillSet
 from explorax.types import Gaussian, SkillChoice
 from explorax_envs.point import Point
+from trees import assert_close
 
 DIRECTIONS = jnp.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 LENGTH, DISCOUNT = 5, 0.9
@@ -28,12 +31,12 @@ def moving_skills(std=0.0):
         mean = jnp.arctanh(0.5) * (skill @ theta)
         return Gaussian(mean, jnp.full_like(mean, jnp.log(std)))
 
-    return SkillSet(Policy(lambda key: DIRECTIONS, apply), DIRECTIONS, 3)
+    return SkillSet(Policy(lambda key: DIRECTIONS, apply), 3)
 
 
 def options_of(env=None, std=0.0, **config):
     config = OptionConfig(**{"length": LENGTH, **config})
-    return Options(env or Point(), moving_skills(std), config, DISCOUNT)
+    return Options(env or Point(), moving_skills(std), DIRECTIONS, config, DISCOUNT)
 
 
 def one_task(env):
@@ -161,9 +164,10 @@ def test_a_controller_learns_point():
     options = OptionConfig(length=LENGTH, residual=True)
     learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
     assert learner.steps_per_update == 2 * 10 * 20 * env.horizon
-    state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
+    state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0), np.array(DIRECTIONS)), mesh)
     program = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=20))
     state, metrics = program(state)
+    np.testing.assert_array_equal(state.params.skills, DIRECTIONS)
     assert metrics["finite"].all()
     assert metrics["return_post"][-3:].mean() > metrics["return_post"][:3].mean() + 1.0
     assert metrics["skill_entropy"][0] > 0.95 * np.log(3)
@@ -173,6 +177,48 @@ def test_a_controller_learns_point():
     result = test(state.params, parallel.replicate(tasks, mesh), jax.random.key(4))
     assert result.episode_return.shape == (10, 3)
     assert jnp.isfinite(result.episode_return).all()
+
+
+def test_every_seed_has_skills_of_its_own_and_learns_nothing_of_them():
+    """Side by side as alone; skills are data: other ones, same program, other returns."""
+    env, mesh = Point(), parallel.task_mesh(2, 2)
+    config = replace(CONFIG, num_train_tasks=2, meta_batch_size=2, num_episodes=4)
+    learner = hmrl.build(env, moving_skills(0.2), OptionConfig(length=LENGTH), config, mesh)
+    keys = jax.vmap(jax.random.key)(jnp.array([0, 0]))
+    skills = np.stack([DIRECTIONS, -0.5 * DIRECTIONS])
+    together = over_seeds(learner)
+    state, metrics = jax.jit(together.update)(jax.jit(together.init)(keys, skills))
+    np.testing.assert_array_equal(state.params.skills, skills)
+    assert metrics["return_pre"][0] != metrics["return_pre"][1]
+    update = jax.jit(learner.update)
+    for i in (0, 1):
+        alone, _ = update(jax.jit(learner.init)(keys[i], skills[i]))
+        of_seed = jax.tree.map(lambda x, i=i: x[i], state)
+        assert_close(alone, of_seed, rtol=1e-4, atol=1e-5)
+    assert update._cache_size() == 1
+
+
+@pytest.mark.parametrize("env", [Point(), Fence()], ids=["whole", "ending early"])
+def test_episodes_are_watched_step_by_step(env):
+    """Every c-th observation is one that was acted on; those between follow from the actions."""
+    mesh = parallel.task_mesh(2, 1)
+    options = OptionConfig(length=LENGTH, residual=True)
+    learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
+    state = jax.jit(learner.init)(jax.random.key(0), DIRECTIONS)
+    tasks, keys = env.sample_tasks(jax.random.key(3), 2), jax.random.split(jax.random.key(4))
+
+    @jax.jit
+    def program(params):
+        trajectory = learner.adapt(env, params, 1, 4, tasks, keys, lambda batch: batch.trajectory)
+        return trajectory, learner.watch(env, params, tasks, keys, trajectory)
+
+    trajectory, obs = program(state.params)
+    assert obs.shape == (2, 2, 4, env.horizon, 2)
+    alive = trajectory.alive.astype(bool)
+    assert alive.all() == (type(env) is Point)
+    np.testing.assert_allclose(obs[..., ::LENGTH, :], trajectory.obs, atol=1e-5)
+    moved = jnp.linalg.norm(jnp.diff(obs, axis=-2), axis=-1)
+    assert 0 < moved.max() < 0.2 * np.sqrt(2)
 
 
 def test_options_have_to_divide_the_horizon():

@@ -6,7 +6,7 @@ Every method of ``explorax.algos`` is this program with other settings.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ from explorax.types import (
     PyTree,
     SkillChoice,
     Task,
+    Trajectory,
 )
 
 AnyLearner = TypeVar("AnyLearner", bound=Learner)
@@ -69,7 +70,7 @@ class AdaptFunction(Protocol):
     def __call__(
         self,
         env: Env,
-        params: MetaParams,
+        params: Any,
         num_iterations: int,
         num_episodes: int,
         tasks: Task,
@@ -104,18 +105,28 @@ class Method(NamedTuple):
     """(policy, config, ...) -> as ``AdaptFunction``"""
 
 
+def watch_steps(
+    env: Env, params: MetaParams, tasks: Task, keys: PRNGKeyArray, trajectory: Trajectory
+) -> Float[Array, "S N K T O"]:
+    """The observations of all control steps: those that the policy acted on."""
+    del env, params, tasks, keys
+    return trajectory.obs
+
+
 class MetaLearner(NamedTuple):
     """A method as pure functions."""
 
-    init: Callable[[PRNGKeyArray], MetaState]
+    init: Callable[..., Any]
     """seed key -> first state"""
-    update: Callable[[MetaState], tuple[MetaState, Metrics]]
+    update: Callable[[Any], tuple[Any, Metrics]]
     """one meta-update; scalars out"""
     adapt: AdaptFunction
     """adaptation to new tasks, in the way of the method"""
     policy: Policy
     steps_per_update: int
     """environment steps that one update takes"""
+    watch: Callable[..., Float[Array, "S N K T O"]] = watch_steps
+    """(env, params, tasks, keys, trajectory) of an ``adapt`` -> what its episodes looked like"""
 
 
 def build(env: Env, config: MetaConfig, mesh: Mesh, policy: Policy | None = None) -> MetaLearner:

@@ -9,10 +9,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from explorax.adapt import Batch
 from explorax.meta_update import MetaLearner
-from explorax.outer import MetaParams
 from explorax.parallel import over_tasks
 from explorax.rollout import returns_and_success
-from explorax.types import Env, Task
+from explorax.types import Env, PyTree, Task
 
 
 class MetaTestResult(NamedTuple):
@@ -28,7 +27,7 @@ def meta_test(
     mesh: Mesh,
     num_iterations: int,
     num_episodes: int,
-    params: MetaParams,
+    params: PyTree,
     tasks: Task,
     key: PRNGKeyArray,
 ) -> MetaTestResult:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from explorax import distributions
 from explorax.config import OptionConfig, require
 from explorax.nets import Policy
+from explorax.rollout import RolloutStreams
 from explorax.types import Env, PyTree, Task
 
 NOISE = 0x5C11
@@ -20,11 +21,10 @@ NOISE = 0x5C11
 
 
 class SkillSet(NamedTuple):
-    """Skills that are not learned any more."""
+    """Skills that are not learned any more; their theta is data."""
 
     policy: Policy
     """pi(a | s, k) before its tanh, of soft actor-critic"""
-    theta: PyTree
     size: int
     """M, their number"""
 
@@ -51,12 +51,15 @@ class Options:
     random within its entropy; a residual is added to all of its actions.
     """
 
-    def __init__(self, env: Env, skills: SkillSet, config: OptionConfig, discount: float) -> None:
+    def __init__(
+        self, env: Env, skills: SkillSet, theta: PyTree, config: OptionConfig, discount: float
+    ) -> None:
         """Takes frozen skills.
 
         Args:
           env: static environment.
-          skills: trained in ``squashed(env)``.
+          skills: their policy and number.
+          theta: the skills', trained in ``squashed(env)``.
           config: c, and whether there is a residual.
           discount: per control step.
 
@@ -65,7 +68,8 @@ class Options:
         """
         fits = f"must divide the environment's horizon of {env.horizon}"
         require(env.horizon % config.length == 0, "options.length", fits)
-        self.env, self.skills, self.config, self.discount = env, skills, config, discount
+        self.env, self.skills, self.theta = env, skills, theta
+        self.config, self.discount = config, discount
         self.horizon = env.horizon // config.length
         self.observation_size = env.observation_size
         self.action_size = skills.size + self.residual_size
@@ -93,6 +97,12 @@ class Options:
 
     def step(self, state: OptionState, action: Float[Array, " M+R"]) -> OptionState:
         """The state after c control steps of the chosen skill."""
+        return self.watched_step(state, action)[0]
+
+    def watched_step(
+        self, state: OptionState, action: Float[Array, " M+R"]
+    ) -> tuple[OptionState, Float[Array, "c O"]]:
+        """``step``, and what was observed before each of its control steps."""
         skill, residual = action[: self.skills.size], action[self.skills.size :]
         task = state.inner.info["task"]
         next_key, key = jax.random.split(state.key)
@@ -102,7 +112,7 @@ class Options:
             packed, alive = carry
             noise, weight = inputs
             before = self.env.unpack(packed, task)
-            dist = self.skills.policy.apply(self.skills.theta, before.obs, skill)
+            dist = self.skills.policy.apply(self.theta, before.obs, skill)
             command = jnp.tanh(distributions.sample(dist, noise))
             if self.config.residual:
                 command += jnp.clip(residual, -1.0, 1.0)
@@ -111,18 +121,47 @@ class Options:
                 lambda new, old: jnp.where(alive > 0, new, old), self.env.pack(after), packed
             )
             earned = alive * after.reward
-            out = (weight * earned, earned, alive * after.metrics["success"])
+            out = (weight * earned, earned, alive * after.metrics["success"], before.obs)
             return (packed, alive * (1.0 - after.done)), out
 
         weights = self.discount ** jnp.arange(self.config.length)
         first = (self.env.pack(state.inner), jnp.ones(()))
         (packed, alive), steps = jax.lax.scan(control_step, first, (noise, weights))
-        discounted, earned, success = steps
+        discounted, earned, success, obs = steps
         metrics = {"task_reward": jnp.sum(earned), "success": jnp.max(success)}
         inner = self.env.unpack(packed, task)
-        return OptionState(inner, next_key, jnp.sum(discounted), 1.0 - alive, metrics)
+        after = OptionState(inner, next_key, jnp.sum(discounted), 1.0 - alive, metrics)
+        return after, obs
 
     def _state(self, inner: Any, key: PRNGKeyArray) -> OptionState:
         zero = jnp.zeros(())
         metrics = {"task_reward": zero, "success": zero}
         return OptionState(cast(Any, inner), key, zero, zero, metrics)
+
+
+def replay(
+    options: Options, task: Task, key: PRNGKeyArray, actions: Float[Array, "T M+R"]
+) -> Float[Array, "T*c O"]:
+    """What was observed at every control step of an episode, before its action.
+
+    Args:
+      options: in which the episode was rolled out.
+      task: the episode's.
+      key: the episode's, as ``rollout`` had it.
+      actions: the episode's choices.
+    """
+    streams = RolloutStreams(*jax.random.split(key, len(RolloutStreams._fields)))
+
+    def choose(carry, action):
+        packed, alive = carry
+        before = options.unpack(packed, task)
+        after, obs = options.watched_step(before, action)
+        still = packed, jnp.broadcast_to(before.obs, obs.shape)
+        packed, obs = jax.tree.map(
+            lambda new, old: jnp.where(alive > 0, new, old), (options.pack(after), obs), still
+        )
+        return (packed, alive * (1.0 - after.done)), obs
+
+    first = options.pack(options.reset(streams.reset, task))
+    _, obs = jax.lax.scan(choose, (first, jnp.ones(())), actions)
+    return obs.reshape(-1, obs.shape[-1])

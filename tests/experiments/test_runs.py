@@ -12,9 +12,9 @@ import pytest
 import evaluate
 import explorax_envs
 import figure
+import learners
 import reports
 import train
-import training
 from cli import run_main
 from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
@@ -160,7 +160,7 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
 
 def test_parameters_that_are_not_finite_end_the_run(tiny, tmp_path, monkeypatch, capfd):
     """The iteration is named, the last good checkpoint stays, exit code 1."""
-    build = training.build
+    build = learners.build
 
     def build_broken(*args):
         learner = build(*args)
@@ -174,7 +174,7 @@ def test_parameters_that_are_not_finite_end_the_run(tiny, tmp_path, monkeypatch,
 
         return learner._replace(update=update)
 
-    monkeypatch.setattr(training, "build", build_broken)
+    monkeypatch.setattr(learners, "build", build_broken)
     run_dir = tmp_path / "broken"
     flags = [*tiny, "--train.num-iterations=20", f"--run-dir={run_dir}"]
     assert run_main(train.main, flags) == 1
@@ -217,7 +217,7 @@ def test_held_out_tasks_are_no_training_tasks():
     env = explorax_envs.make("point")
     held_out = np.asarray(reports.held_out_tasks(env, 50).goal)
     config = train.parse_train(["--preset=point-maesn"])
-    init = jax.jit(training.set_up(config).learner.init)
+    init = jax.jit(learners.set_up(config).learner.init)
     for seed in range(5):
         trained = np.asarray(init(jax.random.key(seed)).tasks.goal)
         assert np.linalg.norm(held_out[:, None] - trained, axis=-1).min() > 0

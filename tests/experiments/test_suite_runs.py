@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import child_runs
 import explorax_envs
 import suite_runs
 import train
+from child_runs import train_missing
 from cli import run_main
+from config import HORIZON
 from errors import RunError, UsageError
 from explorax.sinks import read_jsonl
 
@@ -19,7 +22,7 @@ from explorax.sinks import read_jsonl
 def test_all_methods_of_a_suite_take_as_many_steps(suite, budget):
     wanted = suite_runs.configs(suite, budget, 3)
     horizon = explorax_envs.make(suite).horizon
-    assert suite_runs.HORIZON[suite] == horizon
+    assert HORIZON[suite] == horizon
     steps = suite_runs.ENV_STEPS[budget][suite]
     trained = [c for c in wanted if c.train.num_iterations > 0]
     methods = {c.preset.removeprefix(f"{suite}-") for c in wanted}
@@ -38,25 +41,25 @@ def test_all_methods_of_a_suite_take_as_many_steps(suite, budget):
 @pytest.mark.parametrize("budget", ["small", "paper"])
 def test_the_flags_say_what_differs_from_the_preset(budget):
     for config in suite_runs.configs("push", budget, 2):
-        flags = [f"--preset={config.preset}", *suite_runs.changed_flags(config)]
+        flags = [f"--preset={config.preset}", *child_runs.changed_flags(config)]
         assert train.parse_train(flags) == config
 
 
 def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     """A run that was there, one that was stopped, one of other settings."""
     wanted = replace(train.parse_train([*tiny, "--train.num-iterations=3"]), num_seeds=2)
-    (path,) = suite_runs.train_missing([wanted], tmp_path)
+    (path,) = train_missing({tmp_path / wanted.preset: wanted})
     metrics = path / "seed1" / "metrics.jsonl"
     assert len(read_jsonl(metrics)) == 3
     written = metrics.stat().st_mtime_ns
     capfd.readouterr()
-    assert suite_runs.train_missing([wanted], tmp_path) == [path]
+    assert train_missing({tmp_path / wanted.preset: wanted}) == [path]
     assert "is there" in capfd.readouterr().err
     assert metrics.stat().st_mtime_ns == written
 
     for name in ("metatest.json", "metatest.png"):
         (path / "seed1" / name).unlink()
-    suite_runs.train_missing([wanted], tmp_path)
+    train_missing({tmp_path / wanted.preset: wanted})
     assert (path / "seed1" / "metatest.json").exists()
 
     report = path / "seed0" / "metatest.json"
@@ -64,15 +67,15 @@ def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     for damage in ('{"num_tasks": 9', content.replace('"num_tasks": 4', '"num_tasks": 9')):
         report.write_text(damage)
         with pytest.raises(UsageError, match=str(report)):
-            suite_runs.train_missing([wanted], tmp_path)
+            train_missing({tmp_path / wanted.preset: wanted})
     report.write_text(content)
     for other in (replace(wanted, num_seeds=3), replace(wanted, seed=1)):
         with pytest.raises(UsageError, match=str(path)):
-            suite_runs.train_missing([other], tmp_path)
+            train_missing({path: other})
     broken = replace(wanted, preset="point-rl2")
-    monkeypatch.setattr(suite_runs, "changed_flags", lambda _: ["--meta.num-episodes", "0"])
+    monkeypatch.setattr(child_runs, "changed_flags", lambda _: ["--meta.num-episodes", "0"])
     with pytest.raises(RunError, match="exit code 2"):
-        suite_runs.train_missing([broken], tmp_path)
+        train_missing({tmp_path / broken.preset: broken})
 
 
 def test_a_run_without_training_goes_on_too(tmp_path):
@@ -80,7 +83,7 @@ def test_a_run_without_training_goes_on_too(tmp_path):
     sizes = "--metatest.num-tasks=4 --metatest.num-iterations=2 --metatest.num-episodes=4"
     flags = f"--preset=point-rnd --meta.hidden-sizes 8 --num-seeds=2 {sizes}".split()
     wanted = train.parse_train(flags)
-    (path,) = suite_runs.train_missing([wanted], tmp_path)
+    (path,) = train_missing({tmp_path / wanted.preset: wanted})
     reports = [json.loads((path / f"seed{i}" / "metatest.json").read_text()) for i in (0, 1)]
     for seed, report in enumerate(reports):
         alone = tmp_path / f"alone{seed}"
@@ -90,5 +93,5 @@ def test_a_run_without_training_goes_on_too(tmp_path):
         np.testing.assert_allclose(report["return"]["mean"], single["return"]["mean"], rtol=1e-3)
     for name in ("metatest.json", "metatest.png"):
         (path / "seed1" / name).unlink()
-    suite_runs.train_missing([wanted], tmp_path)
+    train_missing({tmp_path / wanted.preset: wanted})
     assert json.loads((path / "seed1" / "metatest.json").read_text()) == reports[1]

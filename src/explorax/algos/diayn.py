@@ -31,6 +31,7 @@ from explorax.adapt import task_axes
 from explorax.config import SkillConfig
 from explorax.meta_update import all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
+from explorax.options import SkillSet
 from explorax.parallel import (
     gather_over_devices,
     key_of_device,
@@ -136,6 +137,17 @@ def build(env: Env, features: tuple[int, ...], config: SkillConfig, mesh: Mesh) 
         skills=parts.skills,
         steps_per_update=config.num_episodes * env.horizon,
     )
+
+
+def skill_set(env: Env, config: SkillConfig) -> SkillSet:
+    """The skills that ``config`` describes, for a controller; ``params.sac.policy`` is their theta.
+
+    Args:
+      env: static environment.
+      config: the numbers; its skills are categorical.
+    """
+    size = make_skills(config).size
+    return SkillSet(make_sac(env, size, config, mean_over_devices).policy, size)
 
 
 def _parts(env: Env, features: tuple[int, ...], config: SkillConfig) -> _Parts:

@@ -8,20 +8,49 @@ whole options. Exploration is then stochastic (skills are max-entropy policies),
 Where to read it:
   skills                           diayn
   a skill acts for c steps         options.Options
+  frozen, and in the state         HMRLParams
   pi_theta(k | s, z)               nets.controller_policy
   adaptation, outer step           as maesn, maml
 """
 
 from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import meta_update
 from explorax.config import MetaConfig, OptionConfig
-from explorax.meta_update import MetaLearner
+from explorax.meta_update import MetaLearner, MetaState
 from explorax.nets import controller_policy
-from explorax.options import Options, SkillSet
-from explorax.types import Env
+from explorax.optimizers import OuterState
+from explorax.options import Options, SkillSet, replay
+from explorax.outer import MetaParams
+from explorax.rollout import stage_keys
+from explorax.types import Env, Metrics, PyTree, Task, Trajectory
+
+UNTRAINED = 0x51C1
+"""Stream of untrained skills within a seed's key."""
+
+
+class HMRLParams(NamedTuple):
+    """What is learned, and the skills that it is learned for."""
+
+    meta: MetaParams  # the controller's
+    skills: PyTree  # theta of the skills; never changes
+
+
+class HMRLState(NamedTuple):
+    """``MetaState``, its parameters beside the skills."""
+
+    params: HMRLParams
+    outer: OuterState
+    tasks: Task
+    key: PRNGKeyArray
+    iteration: Int[Array, ""]
 
 
 def build(
@@ -29,33 +58,76 @@ def build(
 ) -> MetaLearner:
     """The meta-learner that ``config`` describes, as a controller of ``skills``.
 
+    Its ``init`` takes the skills' theta beside the key, or makes untrained skills; its states are
+    HMRLStates, its parameters HMRLParams.
+
     Args:
       env: static environment.
       skills: frozen.
       options: how the controller uses them.
       config: the method; its discount is per control step.
       mesh: from ``task_mesh``.
+
+    Raises:
+      ValueError: the length of an option does not divide the horizon.
     """
 
-    def above(env: Env) -> Options:
-        return Options(env, skills, options, config.discount)
+    def above(env: Env, theta: PyTree) -> Options:
+        return Options(env, skills, theta, options, config.discount)
 
-    outside = above(env)
     policy = controller_policy(
         env.observation_size,
         skills.size,
-        outside.residual_size,
+        above(env, theta=None).residual_size,
         config.latent_dim,
         config.hidden_sizes,
         options.init_residual_std,
     )
-    learner = meta_update.build(outside, per_option(config, options), mesh, policy)
-    return learner._replace(
-        adapt=lambda env, *args: learner.adapt(above(env), *args),
-        steps_per_update=config.steps_per_update(env.horizon),
-    )
+
+    def controller(theta: PyTree) -> MetaLearner:
+        return meta_update.build(above(env, theta), per_option(config, options), mesh, policy)
+
+    def init(key: PRNGKeyArray, theta: PyTree | None = None) -> HMRLState:
+        if theta is None:
+            theta = skills.policy.init(jax.random.fold_in(key, UNTRAINED))
+        return with_skills(controller(theta).init(key), theta)
+
+    def update(state: HMRLState) -> tuple[HMRLState, Metrics]:
+        meta, theta = state.params
+        after, metrics = controller(theta).update(MetaState(meta, *state[1:]))
+        return with_skills(after, theta), metrics
+
+    def adapt(env: Env, params: HMRLParams, *args: Any, **kwargs: Any) -> PyTree:
+        return controller(params.skills).adapt(
+            above(env, params.skills), params.meta, *args, **kwargs
+        )
+
+    def watch(env: Env, params: HMRLParams, *args: Any) -> Float[Array, "S N K T O"]:
+        return replay_all(above(env, params.skills), *args)
+
+    steps_per_update = config.steps_per_update(env.horizon)
+    return MetaLearner(init, update, adapt, policy, steps_per_update, watch)
+
+
+def with_skills(state: MetaState, theta: PyTree) -> HMRLState:
+    """``state`` of a controller, and its skills."""
+    return HMRLState(HMRLParams(state.params, theta), *state[1:])
 
 
 def per_option(config: MetaConfig, options: OptionConfig) -> MetaConfig:
     """``config`` for steps that are options: the discount from one to the next is gamma^c."""
     return replace(config, discount=config.discount**options.length)
+
+
+def replay_all(
+    options: Options, tasks: Task, keys: PRNGKeyArray, trajectory: Trajectory
+) -> Float[Array, "S N K T O"]:
+    """The observations of all control steps of adaptation's episodes, whose choices are known."""
+    shape = trajectory.alive.shape[:3]
+    by_stage = jax.vmap(lambda stage: stage_keys(keys, stage, shape[-1]))
+    flat = lambda x: x.reshape(-1, *x.shape[3:])  # noqa: E731
+    each = lambda x: jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:]))  # noqa: E731
+    episode_tasks = jax.tree.map(lambda x: flat(each(x)), tasks)
+    episode_keys = flat(by_stage(jnp.arange(shape[0])))
+    obs = jax.vmap(partial(replay, options))(episode_tasks, episode_keys, flat(trajectory.action))
+    return obs.reshape(*shape, *obs.shape[1:])

@@ -1,0 +1,114 @@
+"""Runs that something else needs: each is trained, continued or left alone, by a child process."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from config import Config, RunConfig, SkillsRunConfig, flatten, settings_id, to_json
+from errors import RunError, UsageError
+from presets import PRESETS
+from run_directory import RunDirectory
+from skill_presets import SKILL_PRESETS
+
+
+def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
+    """Trains, continues or leaves alone the run of every directory.
+
+    Returns:
+      The runs' directories.
+
+    Raises:
+      UsageError: a directory has another run.
+      RunError: one ended before its end; those before it are kept.
+    """
+    commands = {path: _command(config, path) for path, config in wanted.items()}
+    for path, command in commands.items():
+        if command is None:
+            print(f"{path}: is there", file=sys.stderr)
+            continue
+        print(" ".join(["python", *command]), file=sys.stderr)
+        with _passing_signals_on([sys.executable, *command]) as child:
+            code = child.wait()
+        if code != 0:
+            goes_on = "; the same command goes on from there" if code < 0 or code > 128 else ""
+            raise RunError(f"{path}: its training ended with exit code {code}{goes_on}")
+    return list(commands)
+
+
+def _command(config: RunConfig, path: Path) -> list[str] | None:
+    """What to run for ``config`` to be in ``path``; None where it is."""
+    script = str(Path(__file__).with_name(f"{config.target}.py"))
+    if not path.exists():
+        flags = [f"--preset={config.preset}", f"--run-dir={path}", *changed_flags(config)]
+        return [script, *flags]
+    run = RunDirectory.open(path)
+    identity = lambda c: (settings_id(c), c.seed, c.num_seeds)  # noqa: E731
+    if identity(run.config) != identity(config):
+        raise UsageError(f"{path}: is a run of other settings or seeds; move it away")
+    done = all(is_tested(member) for member in run.members())
+    return None if done else [script, "--resume", f"--run-dir={path}"]
+
+
+def changed_flags(config: RunConfig) -> list[str]:
+    """The flags that turn a preset into ``config``."""
+    presets = SKILL_PRESETS if isinstance(config, SkillsRunConfig) else PRESETS
+    usual = flatten(to_json(presets[config.preset]))
+    changed = {k: v for k, v in flatten(to_json(config)).items() if v != usual[k]}
+    flags = []
+    for name, value in changed.items():
+        values = value if isinstance(value, tuple) else (value,)
+        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return flags
+
+
+def is_tested(run: RunDirectory) -> bool:
+    """Whether the test after training was written, and is of the sizes that belong to it.
+
+    Raises:
+      UsageError: another test was, or something unreadable.
+    """
+    name, sizes = _test_of(run.config)
+    file = run.path / name
+    if not file.exists():
+        return False
+    wanted = sizes | {"meta_iteration": run.config.train.num_iterations}
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        found = {name: report[name] for name in wanted}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file}: cannot be read ({error!r}); move it away") from error
+    if found != wanted:
+        raise UsageError(f"{file}: is of another test; move it away")
+    return True
+
+
+def _test_of(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """The file of the test after training, and what it says of the test's sizes."""
+    if isinstance(config, SkillsRunConfig):
+        return "skills.json", asdict(config.evaluation)
+    assert isinstance(config, Config)
+    return "metatest.json", {**asdict(config.metatest), "tasks": None}
+
+
+@contextmanager
+def _passing_signals_on(command: Sequence[str]) -> Iterator[subprocess.Popen]:
+    """A child process that is told to stop when this one is, and may take its time over it."""
+    child = subprocess.Popen(command)
+    pass_on = lambda number, _: child.send_signal(number)  # noqa: E731
+    actions = dict.fromkeys((signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP), pass_on)
+    # A terminal sends SIGINT to both by itself.
+    before = {number: signal.signal(number, action) for number, action in actions.items()}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+        for number, action in before.items():
+            signal.signal(number, action)

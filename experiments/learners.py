@@ -1,0 +1,166 @@
+"""What is made of a config: learner, devices, keys, and a run's states."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
+
+from config import Config, RunConfig, SkillsRunConfig
+from errors import UsageError
+from explorax.checkpoint import CheckpointError, Checkpoints
+from explorax.meta_update import MetaLearner, build, over_seeds
+from explorax.parallel import task_mesh
+from explorax.sinks import META_RUN, SKILLS_RUN, RunKind, SinkError
+from explorax.types import Env, Learner, LearnerState, PyTree
+from run_directory import RunDirectory
+from runtime import make_env
+from skill_sources import check_unchanged, skill_paths, source_of
+
+if TYPE_CHECKING:
+    from explorax.algos.diayn import SkillLearner
+
+
+class Setup(NamedTuple):
+    """What is made of a config."""
+
+    learner: Learner
+    mesh: Mesh
+    keys: PRNGKeyArray  # of the seed, or of each of several
+    kind: RunKind
+
+
+def set_up(config: RunConfig) -> Setup:
+    """Environment, devices, learner and keys."""
+    mesh = task_mesh(math.gcd(*spread(config).values()), config.train.devices or None)
+    learner, kind = _learner(config, mesh)
+    if config.num_seeds == 1:
+        return Setup(learner, mesh, jax.random.key(config.seed), kind)
+    seeds = config.seed + jnp.arange(config.num_seeds)
+    return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds), kind)
+
+
+def spread(config: RunConfig) -> dict[str, int]:
+    """The fields, and their values, that devices share among them."""
+    if isinstance(config, SkillsRunConfig):
+        names = ("num_episodes", "batch_size")
+        return {f"skills.{name}": getattr(config.skills, name) for name in names}
+    assert isinstance(config, Config)
+    return {"meta.meta_batch_size": config.meta.meta_batch_size}
+
+
+def _learner(config: RunConfig, mesh: Mesh) -> tuple[Learner, RunKind]:
+    """What the config's class says is trained."""
+    if isinstance(config, SkillsRunConfig):
+        return skill_learner(config, make_env(config.env), mesh), SKILLS_RUN
+    assert isinstance(config, Config)
+    return meta_learner(config, make_env(config.env), mesh), META_RUN
+
+
+def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
+    """The learner of a run on ``env``, which has the run's own reward or that of the test.
+
+    Raises:
+      UsageError: the skills that it chooses among are not there.
+    """
+    if not config.is_hierarchical:
+        return build(env, config.meta, mesh)
+    # Brax's learners take seconds to import.
+    from explorax.algos import diayn, hmrl
+
+    skills = diayn.skill_set(env, source_of(config).config)
+    return hmrl.build(env, skills, config.hierarchy.options, config.meta, mesh)
+
+
+def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearner":
+    """The learner of a run of skills on ``env``, which names parts of its observations.
+
+    Raises:
+      UsageError: it has no such features, or the replay buffer is too small for it.
+    """
+    asked, features = config.skills.features, env.features
+    if asked not in features:
+        raise UsageError(
+            f"skills.features: must be one of {', '.join(features)} for env.name "
+            f"{config.env.name}; got '{asked}'"
+        )
+    # Brax's learners take seconds to import, and mjx speaks unless the environment came first.
+    from explorax.algos import diayn
+
+    try:
+        return diayn.build(env, features[asked], config.skills, mesh)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def first_state(config: RunConfig, setup: Setup) -> LearnerState:
+    """Where a run's training begins.
+
+    Raises:
+      UsageError: the skills that it chooses among are not there any more.
+    """
+    init = jax.jit(setup.learner.init)
+    if isinstance(config, Config) and config.hierarchy.skills == "trained":
+        return init(setup.keys, discovered_skills(config))
+    return init(setup.keys)
+
+
+def discovered_skills(config: Config) -> PyTree:
+    """theta of the skills, from the newest checkpoints of their runs.
+
+    Returns:
+      Leaves with a leading axis of seeds, where the run has several.
+
+    Raises:
+      UsageError: they are not there, or not those that the run was started with.
+    """
+    check_unchanged(config)
+    paths = skill_paths(config)
+    runs = {path: RunDirectory.open(path, SkillsRunConfig) for path in paths.values()}
+    found = {path: _newest_skills(run) for path, run in runs.items()}
+    of_seeds = [
+        of_seed(runs[path], found[path], seed - runs[path].config.seed)
+        for seed, path in paths.items()
+    ]
+    if config.num_seeds == 1:
+        return of_seeds[0]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *of_seeds)
+
+
+def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
+    """theta of all seeds; the rest of the state, which is large, is let go."""
+    config = replace(run.config, train=replace(run.config.train, devices=1))
+    state, _ = restore_latest(run, set_up(config))
+    return jax.device_get(state.params.sac.policy)
+
+
+def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
+    """One seed's parameters."""
+    return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
+
+
+def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
+    """The newest state of a run, without touching the run."""
+    with reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
+        restored = checkpoints.restore(template(setup), setup.mesh)
+    return restored.state, restored.step
+
+
+def template(setup: Setup) -> LearnerState:
+    """Shapes and dtypes of a run's states."""
+    return jax.eval_shape(setup.learner.init, setup.keys)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """What cannot be read is for the user to mend."""
+    try:
+        yield
+    except (CheckpointError, SinkError) as error:
+        raise UsageError(str(error)) from error
