@@ -161,7 +161,7 @@ CONFIG = maesn(
 def test_a_controller_learns_point():
     """From half-speed skills: its return rises, in one program with adaptation."""
     env, mesh = Point(), parallel.task_mesh(10, 2)
-    options = OptionConfig(length=LENGTH, residual=True)
+    options = OptionConfig(length=LENGTH)
     learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
     assert learner.steps_per_update == 2 * 10 * 20 * env.horizon
     state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0), np.array(DIRECTIONS)), mesh)
@@ -170,8 +170,7 @@ def test_a_controller_learns_point():
     np.testing.assert_array_equal(state.params.skills, DIRECTIONS)
     assert metrics["finite"].all()
     assert metrics["return_post"][-3:].mean() > metrics["return_post"][:3].mean() + 1.0
-    assert metrics["skill_entropy"][0] > 0.95 * np.log(3)
-    assert 0.05 < metrics["action_std"][0] < 0.2
+    assert metrics["skill_entropy"][0] > 0.95 * np.log(3) > metrics["skill_entropy"][-1]
     sparse, tasks = Point(reward="sparse"), env.sample_tasks(jax.random.key(3), 10)
     test = jax.jit(partial(meta_test, sparse, learner, mesh, 2, 5))
     result = test(state.params, parallel.replicate(tasks, mesh), jax.random.key(4))

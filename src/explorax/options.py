@@ -4,7 +4,7 @@ A chosen skill is an option (Sutton, Precup, Singh 1999): what is learned from i
 steps, discounted within it, and the discount from one choice to the next is discount^c.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -120,8 +120,9 @@ class Options:
             packed = jax.tree.map(
                 lambda new, old: jnp.where(alive > 0, new, old), self.env.pack(after), packed
             )
-            earned = alive * after.reward
-            out = (weight * earned, earned, alive * after.metrics["success"], before.obs)
+            paid, earned = after.reward, after.metrics.get("task_reward", after.reward)
+            rewards = alive * weight * paid, alive * earned
+            out = (*rewards, alive * after.metrics["success"], before.obs)
             return (packed, alive * (1.0 - after.done)), out
 
         weights = self.discount ** jnp.arange(self.config.length)
@@ -136,7 +137,7 @@ class Options:
     def _state(self, inner: Any, key: PRNGKeyArray) -> OptionState:
         zero = jnp.zeros(())
         metrics = {"task_reward": zero, "success": zero}
-        return OptionState(cast(Any, inner), key, zero, zero, metrics)
+        return OptionState(inner, key, zero, zero, metrics)
 
 
 def replay(

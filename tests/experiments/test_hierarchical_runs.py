@@ -103,7 +103,7 @@ def tiny_preset(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("tiny_preset")
 def test_missing_skills_are_discovered_first(capfd):
-    """One seed's run has just begun, one's has not; each seed gets its own skills, and keeps them."""
+    """One seed's run has just begun, one's has not; each seed gets and keeps its own skills."""
     paths = [Path(f"runs/skills/point-diayn-seed{seed}") for seed in (0, 1)]
     RunDirectory.create(replace(TINY_SKILLS, run_dir=paths[0]))
     flags = [*TINY, "--num-seeds=2", "--run-dir=run"]

@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import meta_update
-from explorax.config import MetaConfig, OptionConfig
+from explorax.config import MetaConfig, OptionConfig, require
 from explorax.meta_update import MetaLearner, MetaState
 from explorax.nets import controller_policy
 from explorax.optimizers import OuterState
@@ -69,8 +69,9 @@ def build(
       mesh: from ``task_mesh``.
 
     Raises:
-      ValueError: the length of an option does not divide the horizon.
+      ValueError: the length of an option does not divide the horizon, or the method has a memory.
     """
+    require(config.memory_size == 0, "meta.memory_size", "must be 0 for a controller of skills")
 
     def above(env: Env, theta: PyTree) -> Options:
         return Options(env, skills, theta, options, config.discount)
@@ -115,8 +116,13 @@ def with_skills(state: MetaState, theta: PyTree) -> HMRLState:
 
 
 def per_option(config: MetaConfig, options: OptionConfig) -> MetaConfig:
-    """``config`` for steps that are options: the discount from one to the next is gamma^c."""
-    return replace(config, discount=config.discount**options.length)
+    """``config`` for steps that are options: the discount from one to the next is gamma^c.
+
+    trpo's curvature is taken from as many of the control steps as before; lambda is per option.
+    """
+    stride = max(1, config.trpo.curvature_stride // options.length)
+    trpo = replace(config.trpo, curvature_stride=stride)
+    return replace(config, discount=config.discount**options.length, trpo=trpo)
 
 
 def replay_all(
