@@ -111,6 +111,7 @@ class ShortPoint(Point):
     horizon = 5
 
 
+@pytest.mark.slow
 def test_jitted_equals_unjitted(monkeypatch):
     """Unjitted, a unit axis of vmap is the mesh: shard_map would compile every operation."""
     config = dataclasses.replace(METHODS["maesn-ppo"], num_episodes=2, meta_batch_size=2)

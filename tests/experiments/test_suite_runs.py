@@ -78,6 +78,7 @@ def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
         train_missing({tmp_path / broken.preset: broken})
 
 
+@pytest.mark.slow
 def test_a_run_without_training_goes_on_too(tmp_path):
     """Its meta-test is all that can be interrupted: several seeds, learned alone."""
     sizes = "--metatest.num-tasks=4 --metatest.num-iterations=2 --metatest.num-episodes=4"
