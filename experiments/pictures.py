@@ -27,6 +27,8 @@ OURS = {
     "rnd": "VIME",
 }
 """Method of a preset SUITE-METHOD -> the curve of the paper that it is, or is nearest to."""
+NOT_IN_PAPER = {"hmrl-skills": "#c2185b", "hmrl-random": "#7f8c8d"}
+"""Colours of methods that the paper does not have."""
 
 
 def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str = "") -> None:
@@ -115,7 +117,8 @@ def comparison(
         for i, (preset, curve) in enumerate(curves.items()):
             column = {part: _floats(values) for part, values in curve[name].items()}
             x = np.arange(len(column["mean"]))
-            colour = PAPER.get(OURS.get(preset.split("-", 1)[1], ""), f"C{i}")
+            method = preset.split("-", 1)[1]
+            colour = PAPER.get(OURS.get(method, ""), NOT_IN_PAPER.get(method, f"C{i}"))
             n = num_seeds[preset]
             label = f"{preset} ({n} seed{'s' if n > 1 else ''})"
             ax.plot(x, column["mean"], color=colour, label=label, zorder=3)
