@@ -16,6 +16,7 @@ from explorax.replay import remember
 from explorax.skills import categorical, gaussian
 from explorax.types import Trajectory
 from explorax_envs.point import Point
+from trees import shaken
 
 POSITION = (0, 1)
 CONFIG = SkillConfig(
@@ -35,14 +36,6 @@ def parts_of(config=CONFIG, env=None):
 
 def params_of(parts, seed=0):
     return diayn.init_state(parts, jax.random.key(seed)).params
-
-
-def shaken(tree, seed=1, scale=1.0):
-    """Every leaf with noise added."""
-    leaves, structure = jax.tree.flatten(tree)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    noisy = [x + scale * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(structure, noisy)
 
 
 @pytest.mark.parametrize("space", ["categorical", "gaussian"])

@@ -26,3 +26,11 @@ def bits(tree: Any) -> list[tuple[str, tuple[int, ...], bytes]]:
 def assert_close(a: Any, b: Any, **tolerance: float) -> None:
     """Equal structures, and leaves equal within ``rtol`` and ``atol``."""
     chex.assert_trees_all_close(raw(a), raw(b), **tolerance)
+
+
+def shaken(tree: Any, seed: int = 1, scale: float = 1.0) -> Any:
+    """Every leaf with noise added."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    noisy = [x + scale * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(structure, noisy)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from explorax import distributions, returns
 from explorax.config import Adapt, MetaConfig
@@ -22,6 +22,21 @@ class StepSizes(NamedTuple):
     policy: Float[Array, ""]
 
 
+class Advantages(NamedTuple):
+    """Of one task's episodes, before they are standardised: linear in the reward."""
+
+    of_steps: Float[Array, "K T"]  # GAE
+    of_episodes: Float[Array, " K"]  # discounted return less the baseline at t = 0
+    largest: Float[Array, ""]  # size of a return to go, at most
+
+
+class Parts(NamedTuple):
+    """Advantages of a reward, and of a bonus that is paid beside it."""
+
+    reward: Advantages
+    bonus: Advantages  # at a weight of 1
+
+
 class Batch(NamedTuple):
     """One task's episodes at one stage, with their advantages."""
 
@@ -31,21 +46,57 @@ class Batch(NamedTuple):
     # since the baseline does not see z, and bootstrapping from it would lose what z does later
     episode_advantage: Float[Array, " K"]
     inverse_std: Float[Array, ""]  # by which advantage was scaled; 0 where all returns are equal
+    parts: Parts | None = None  # what the advantages are made of, where a bonus's weight is learned
+
+
+class Appraisal(NamedTuple):
+    """How one task's episodes become a batch, stage by stage."""
+
+    init: PyTree
+    """what is remembered of the task before any episode"""
+    batch: Callable[[PyTree, Bool[Array, ""], Trajectory], tuple[Batch, PyTree]]
+    """(memory, whether this stage is the last, trajectory) -> batch, memory"""
 
 
 def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Batch:
     """Advantages of one task's episodes: linear baseline refitted on them, GAE, standardised."""
+    return standardised(trajectory, advantages(trajectory, trajectory.reward, discount, gae_lambda))
+
+
+def advantages(
+    trajectory: Trajectory, reward: Float[Array, "K T"], discount: float, gae_lambda: float
+) -> Advantages:
+    """What ``reward`` makes the episodes of one task worth, against a baseline fitted to it."""
+    target = returns.discounted_returns(reward, discount)
+    value = returns.linear_baseline(trajectory.obs, target, trajectory.alive)
+    of_steps = returns.gae(reward, value, discount, gae_lambda)
+    return Advantages(of_steps, (target - value)[:, 0], jnp.max(jnp.abs(target)))
+
+
+def standardised(trajectory: Trajectory, advantages: Advantages) -> Batch:
+    """The batch of one task's episodes."""
     alive = trajectory.alive
-    target = returns.discounted_returns(trajectory.reward, discount)
-    value = returns.linear_baseline(trajectory.obs, target, alive)
-    advantage = returns.gae(trajectory.reward, value, discount, gae_lambda)
-    floor = 1e-5 * jnp.max(jnp.abs(target))  # float32 cannot tell returns apart below it
+    floor = 1e-5 * advantages.largest  # float32 cannot tell returns apart below it
     return Batch(
         trajectory,
-        advantage=returns.standardize(advantage, floor, alive),
-        episode_advantage=returns.standardize((target - value)[:, 0], floor),
-        inverse_std=returns.inverse_std(advantage, floor, alive),
+        advantage=returns.standardize(advantages.of_steps, floor, alive),
+        episode_advantage=returns.standardize(advantages.of_episodes, floor),
+        inverse_std=returns.inverse_std(advantages.of_steps, floor, alive),
     )
+
+
+def weighted(parts: Parts, coef: Float[Array, ""]) -> Advantages:
+    """Advantages of reward + coef * bonus; ``largest`` is an upper bound. ``coef`` is not < 0."""
+    return jax.tree.map(lambda r, b: r + coef * b, parts.reward, parts.bonus)
+
+
+def by_reward(config: MetaConfig) -> Appraisal:
+    """Episodes are worth their reward, at every stage."""
+
+    def batch(memory: PyTree, _: Array, trajectory: Trajectory) -> tuple[Batch, PyTree]:
+        return make_batch(trajectory, config.discount, config.gae_lambda), memory
+
+    return Appraisal((), batch)
 
 
 def latent_objective(
@@ -141,6 +192,7 @@ def unroll(
     tasks: Task,
     keys: PRNGKeyArray,
     emit: Callable[[Batch], PyTree],
+    appraisal: Appraisal | None = None,
 ) -> PyTree:
     """Rolls out and adapts to N tasks, stage by stage.
 
@@ -158,28 +210,31 @@ def unroll(
       tasks: leading axis N.
       keys: typed keys (N,), consumed.
       emit: what to keep of a task's batch at a stage.
+      appraisal: what episodes are worth, if not their reward.
 
     Returns:
       ``emit`` of every batch, leading axes (S, N).
     """
     axes = task_axes(config.adapt)
+    appraisal = appraisal or by_reward(config)
 
     def adapt_one(params: TaskParams, scale: Array, batch: Batch) -> TaskParams:
         scaled = jax.tree.map(lambda a: a * scale, step_sizes)
         return inner_step(policy, config, params, scaled, batch)
 
     adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=axes)
-    batch_all = jax.vmap(lambda t: make_batch(t, config.discount, config.gae_lambda))
+    batch_all = jax.vmap(appraisal.batch, in_axes=(0, None, 0))
 
-    def stage(params: TaskParams, inputs):
-        index, stage_scale = inputs
-        episode_keys = stage_keys(keys, index, config.num_episodes)
-        batch = batch_all(rollout(env, policy, params, axes, tasks, episode_keys))
+    def stage(carry, inputs):
+        (params, memory), (index, stage_scale) = carry, inputs
         is_last = index == len(scale) - 1
+        episode_keys = stage_keys(keys, index, config.num_episodes)
+        trajectory = rollout(env, policy, params, axes, tasks, episode_keys)
+        batch, memory = batch_all(memory, is_last, trajectory)
         stay = lambda params, *_: params  # noqa: E731
         adapted = jax.lax.cond(is_last, stay, adapt_all, params, stage_scale, batch)
-        return adapted, jax.vmap(emit)(batch)
+        return (adapted, memory), jax.vmap(emit)(batch)
 
-    start = per_task(config.adapt, params, len(keys))
+    start = per_task(config.adapt, params, len(keys)), for_each_task(appraisal.init, len(keys))
     _, emitted = jax.lax.scan(stage, start, (jnp.arange(len(scale)), scale))
     return emitted

@@ -10,6 +10,7 @@ Optimizer = Literal["ppo", "promp", "trpo"]
 Curiosity = Literal["none", "rnd", "counts"]
 SkillObjective = Literal["diayn", "vic"]
 SkillSpace = Literal["categorical", "gaussian"]
+CoefSchedule = Literal["constant", "annealed", "learned"]
 
 
 def require(condition: bool, field_name: str, expectation: str) -> None:
@@ -260,6 +261,44 @@ class SkillConfig:
             self.objective == "diayn" or self.skill_space == "categorical",
             "skills.skill_space",
             "must be 'categorical' when skills.objective is 'vic'",
+        )
+
+
+@dataclass(frozen=True)
+class LatentSkillConfig:
+    """The latents of a meta-learner as skills, which a discriminator pays before adaptation."""
+
+    intrinsic_coef: float = 0.1
+    """Weight beta of the intrinsic reward (nats) beside the task's, at the start."""
+    schedule: CoefSchedule = "constant"
+    """What becomes of the weight in meta-training: it stays, falls linearly to 0, or is learned
+    with all else. At meta-test it is what was learned, or that of the start."""
+    anneal_iterations: int = 300
+    """Meta-iterations after which an annealed weight is 0."""
+    features: str = "full"
+    """What the discriminator sees of an observation: one of the names that the environment has."""
+    learning_rate: float = 1e-3
+    """Step size of the discriminator's Adam."""
+    num_gradient_steps: int = 4
+    """Its gradient steps per meta-iteration, on all episodes of that iteration."""
+    hidden_sizes: tuple[int, ...] = (100, 100)
+    """Units of its ReLU layers."""
+
+    def __post_init__(self):
+        require_finite(self, "latent_skills.")
+        coef, steps = "latent_skills.intrinsic_coef", "latent_skills.num_gradient_steps"
+        require(self.intrinsic_coef >= 0, coef, "must not be negative")
+        if self.schedule == "learned":
+            because = "when latent_skills.schedule is 'learned'"
+            require(self.intrinsic_coef > 0, coef, f"must be positive {because}")
+        anneal = "latent_skills.anneal_iterations"
+        require(self.anneal_iterations >= 1, anneal, "must be at least 1")
+        require(self.learning_rate > 0, "latent_skills.learning_rate", "must be positive")
+        require(self.num_gradient_steps >= 1, steps, "must be at least 1")
+        require(
+            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
+            "latent_skills.hidden_sizes",
+            "must be positive integers, at least one",
         )
 
 

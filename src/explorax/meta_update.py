@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from explorax import distributions
-from explorax.adapt import Batch, StepSizes, for_each_task, unroll
+from explorax.adapt import Appraisal, Batch, StepSizes, for_each_task, unroll
 from explorax.alone import learn_alone
 from explorax.config import MetaConfig
 from explorax.nets import Policy, gaussian_mlp_policy, recurrent_policy
@@ -99,7 +99,7 @@ class Method(NamedTuple):
 
     sample: Callable[..., Batch]
     """(env, policy, config, params, task_index, tasks, keys) -> Batch, leading axes (S, N)"""
-    improve: Callable[..., tuple[MetaParams, OuterState, Metrics]]
+    improve: Callable[..., tuple[PyTree, PyTree, Metrics]]
     """the outer step, as ``optimizers.outer_step``"""
     adapt: Callable[..., PyTree]
     """(policy, config, ...) -> as ``AdaptFunction``"""
@@ -129,7 +129,13 @@ class MetaLearner(NamedTuple):
     """(env, params, tasks, keys, trajectory) of an ``adapt`` -> what its episodes looked like"""
 
 
-def build(env: Env, config: MetaConfig, mesh: Mesh, policy: Policy | None = None) -> MetaLearner:
+def build(
+    env: Env,
+    config: MetaConfig,
+    mesh: Mesh,
+    policy: Policy | None = None,
+    method: Method | None = None,
+) -> MetaLearner:
     """The meta-learner that ``config`` describes, its tasks spread over ``mesh``.
 
     Args:
@@ -137,8 +143,9 @@ def build(env: Env, config: MetaConfig, mesh: Mesh, policy: Policy | None = None
       config: the method.
       mesh: from ``task_mesh``.
       policy: in place of the one that ``config`` describes.
+      method: the same.
     """
-    policy, method = policy or policy_of(env, config), method_of(config)
+    policy, method = policy or policy_of(env, config), method or method_of(config)
     return MetaLearner(
         init=lambda key: init_state(env, policy, config, key),
         update=lambda state: meta_update(env, policy, config, method, mesh, state),
@@ -226,6 +233,7 @@ def adapt_from_prior(
     tasks: Task,
     keys: PRNGKeyArray,
     emit: Callable[[Batch], PyTree],
+    appraisal: Appraisal | None = None,
 ) -> PyTree:
     """``AdaptFunction`` of the methods that take gradient steps on a task's own parameters."""
     config = replace(config, num_episodes=num_episodes)
@@ -233,7 +241,7 @@ def adapt_from_prior(
     start = start._replace(latent=for_each_task(start.latent, len(keys)))
     scale = step_size_scale(num_iterations)
     with jax.default_matmul_precision("highest"):
-        return unroll(env, policy, config, start, step_sizes, scale, tasks, keys, emit)
+        return unroll(env, policy, config, start, step_sizes, scale, tasks, keys, emit, appraisal)
 
 
 def sample_stages(
@@ -244,14 +252,16 @@ def sample_stages(
     task_index: Int[Array, " N"],
     tasks: Task,
     keys: PRNGKeyArray,
+    appraisal: Appraisal | None = None,
 ) -> Batch:
     """All stages of the drawn tasks: Batch with leading axes (S, N)."""
     pick = lambda tree: jax.tree.map(lambda x: x[task_index], tree)  # noqa: E731
     params = TaskParams(pick(meta.latent), meta.policy)
     scale = jnp.ones(config.num_inner_steps + 1)
     return unroll(
-        env, policy, config, params, meta.step_sizes, scale, pick(tasks), keys, lambda batch: batch
-    )
+        env, policy, config, params, meta.step_sizes, scale, pick(tasks), keys,
+        lambda batch: batch, appraisal,
+    )  # fmt: skip
 
 
 def meta_update(

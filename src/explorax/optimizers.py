@@ -23,9 +23,9 @@ class OuterState(NamedTuple):
     kl_coef: Float[Array, ""]  # weight of promp's KL penalty; 0 for the others
 
 
-def init_outer(config: MetaConfig, meta: MetaParams) -> OuterState:
+def init_outer(config: MetaConfig, learned: PyTree) -> OuterState:
     """The state before the first step."""
-    adam = () if config.optimizer == "trpo" else adam_optimizer(config).init(meta)
+    adam = () if config.optimizer == "trpo" else adam_optimizer(config).init(learned)
     kl_coef = config.promp.init_kl_coef if config.optimizer == "promp" else 0.0
     return OuterState(adam, jnp.full((), kl_coef, dtype=float))
 
@@ -50,13 +50,34 @@ def outer_step(
       batch: their episodes, leading axes (S, N).
       reduce: mean over devices of a pytree.
     """
-    mean_loss = mean_task_loss(policy, config, task_index, batch, reduce)
+
+    def mean_loss(stride: int) -> Callable[[MetaParams], TaskLoss]:
+        return mean_task_loss(policy, config, task_index, batch, reduce, stride)
+
+    return minimise_loss(mean_loss, meta, state, config, reduce)
+
+
+def minimise_loss(
+    mean_loss: Callable[[int], Callable[[PyTree], TaskLoss]],
+    learned: PyTree,
+    state: OuterState,
+    config: MetaConfig,
+    reduce: Callable[[PyTree], PyTree],
+) -> tuple[PyTree, OuterState, Metrics]:
+    """Improves ``learned`` with the configured optimiser.
+
+    Args:
+      mean_loss: n -> the mean loss of the (local) tasks, from every n-th control step only.
+      learned: where it is evaluated first; any pytree of floats.
+      state: the optimiser's.
+      config: the meta-learner.
+      reduce: mean over devices of a pytree.
+    """
     if config.optimizer != "trpo":
-        return ppo_outer_step(mean_loss, meta, state, config, reduce)
-    stride = config.trpo.curvature_stride
-    curvature_loss = mean_task_loss(policy, config, task_index, batch, reduce, stride)
-    meta, metrics = trpo_outer_step(mean_loss, curvature_loss, meta, config, reduce)
-    return meta, state, metrics
+        return ppo_outer_step(mean_loss(1), learned, state, config, reduce)
+    curvature_loss = mean_loss(config.trpo.curvature_stride)
+    learned, metrics = trpo_outer_step(mean_loss(1), curvature_loss, learned, config, reduce)
+    return learned, state, metrics
 
 
 def ppo_outer_step(
