@@ -115,7 +115,8 @@ def _one_line(box: str) -> str:
     inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
     rules = [i for i, line in enumerate(inside) if line.startswith("─")] or [len(inside)]
     message = " ".join(inside[: rules[0]]).removeprefix("Error parsing ")
-    # "meta.ppo: ppo.field: expectation" is about meta.ppo.field.
+    # "a.some-group: some_group.field: expectation" is about a.some_group.field.
+    message = re.sub(r"^[a-z._-]+(?=: [a-z_]+\.)", lambda m: m[0].replace("-", "_"), message)
     message = re.sub(r"^([a-z_.]*\.)?([a-z_]+): (?=\2\.)", r"\1", message)
     # A group's name before a whole field's name says nothing.
     message = re.sub(r"^[^-:][^:]*: (?=[a-z_.]+: )", "", message)

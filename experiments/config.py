@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from explorax.config import MetaConfig, OptionConfig, SkillConfig, require
+from explorax.config import (
+    LatentSkillConfig,
+    MetaConfig,
+    OptionConfig,
+    SkillConfig,
+    require,
+)
 
 PresetName = Literal[
     "push-maesn",
@@ -36,8 +42,12 @@ PresetName = Literal[
     "point-scratch",
     "point-rnd",
     "point-counts",
+    "push-hmrl-latent",
     "push-hmrl-skills",
     "push-hmrl-random",
+    "push-hmrl-maml",
+    "push-hmrl-scratch",
+    "point-hmrl-latent",
     "point-hmrl-skills",
 ]
 SkillPresetName = Literal[
@@ -79,18 +89,22 @@ class EnvConfig:
 
 @dataclass(frozen=True)
 class HierarchyConfig:
-    """A controller that chooses among frozen skills, in place of a policy of actions."""
+    """Skills in meta-learning: a policy's own latents, or frozen ones below a controller."""
 
-    skills: Literal["none", "trained", "random"] = "none"
-    """Whose: those that a run of skills has found, or untrained ones of the same kind and size."""
+    skills: Literal["none", "latent", "trained", "random"] = "none"
+    """latent: what the method's own latents make the policy do, told apart while it learns. Or a
+    controller chooses frozen ones in place of actions: trained, those that a run of skills has
+    found; random, untrained ones of the same kind and size."""
+    latent_skills: LatentSkillConfig = field(default_factory=LatentSkillConfig)
+    """How latents are made skills."""
     skill_preset: SkillPresetName = "push-diayn"
-    """Which skills. Trained ones of seed N are in runs/skills/PRESET-seedN; missing ones are
+    """Which frozen skills. Trained ones of seed N are in runs/skills/PRESET-seedN; missing ones are
     discovered first."""
     skills_dir: Path | None = None
     """A finished run of skills to take in place of the preset's: of one seed for all, or of several
     for a run of the same seeds."""
     options: OptionConfig = field(default_factory=OptionConfig)
-    """How skills are used."""
+    """How frozen skills are used."""
 
     def __post_init__(self):
         require(
@@ -212,7 +226,7 @@ class Config(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.is_hierarchical:
+        if self.has_frozen_skills:
             because = f"when hierarchy.skills is '{self.hierarchy.skills}'"
             require(self.meta.memory_size == 0, "meta.memory_size", f"must be 0 {because}")
             require(
@@ -236,9 +250,9 @@ class Config(RunConfig):
         )
 
     @property
-    def is_hierarchical(self) -> bool:
-        """Whether skills act."""
-        return self.hierarchy.skills != "none"
+    def has_frozen_skills(self) -> bool:
+        """Whether a controller's skills act in place of the policy."""
+        return self.hierarchy.skills in ("trained", "random")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray
 
 from config import Config, RunConfig, SkillsRunConfig
 from errors import UsageError
+from explorax.algos import latent_diayn
 from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.meta_update import MetaLearner, build, over_seeds
 from explorax.parallel import task_mesh
@@ -67,15 +68,38 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
     """The learner of a run on ``env``, which has the run's own reward or that of the test.
 
     Raises:
-      UsageError: the skills that it chooses among are not there.
+      UsageError: the skills that it chooses among are not there, or the environment lacks the
+        features that tell its latents apart, or the method cannot have such latents.
     """
-    if not config.is_hierarchical:
+    hierarchy = config.hierarchy
+    if hierarchy.skills == "none":
         return build(env, config.meta, mesh)
+    if hierarchy.skills == "latent":
+        latent_skills = hierarchy.latent_skills
+        features = features_of(
+            config.env.name, env, "hierarchy.latent_skills.features", latent_skills.features
+        )
+        try:
+            return latent_diayn.build(env, features, latent_skills, config.meta, mesh)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     # Brax's learners take seconds to import.
     from explorax.algos import diayn, hmrl
 
     skills = diayn.skill_set(env, source_of(config).config)
-    return hmrl.build(env, skills, config.hierarchy.options, config.meta, mesh)
+    return hmrl.build(env, skills, hierarchy.options, config.meta, mesh)
+
+
+def features_of(name: str, env: Any, field: str, asked: str) -> tuple[int, ...]:
+    """The indices in an observation of what ``field`` asks for, on the environment ``name``.
+
+    Raises:
+      UsageError: the environment has no such features.
+    """
+    if asked not in env.features:
+        names = ", ".join(env.features)
+        raise UsageError(f"{field}: must be one of {names} for env.name {name}; got '{asked}'")
+    return env.features[asked]
 
 
 def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearner":
@@ -84,17 +108,12 @@ def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearne
     Raises:
       UsageError: it has no such features, or the replay buffer is too small for it.
     """
-    asked, features = config.skills.features, env.features
-    if asked not in features:
-        raise UsageError(
-            f"skills.features: must be one of {', '.join(features)} for env.name "
-            f"{config.env.name}; got '{asked}'"
-        )
+    features = features_of(config.env.name, env, "skills.features", config.skills.features)
     # Brax's learners take seconds to import, and mjx speaks unless the environment came first.
     from explorax.algos import diayn
 
     try:
-        return diayn.build(env, features[asked], config.skills, mesh)
+        return diayn.build(env, features, config.skills, mesh)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -10,7 +10,7 @@ from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
 from explorax.algos.rl2 import rl2
 from explorax.algos.scratch import scratch
-from explorax.config import MetaConfig, Optimizer, OptionConfig, TRPOConfig
+from explorax.config import LatentSkillConfig, MetaConfig, Optimizer, OptionConfig, TRPOConfig
 
 SuiteName = Literal["push", "wheeled", "ant"]
 
@@ -61,6 +61,27 @@ POINT_HMRL = Config(
         skills="trained", skill_preset="point-diayn", options=OptionConfig(length=5)
     ),
     train=TrainConfig(num_iterations=50, chunk_size=25, checkpoint_every=50),
+)
+
+# MAESN whose latents are skills as well, at as many steps as with skills below.
+PUSH_HMRL_LATENT = Config(
+    preset="push-hmrl-latent",
+    env=EnvConfig(name="push"),
+    meta=maesn(optimizer="trpo"),
+    hierarchy=HierarchyConfig(
+        skills="latent", latent_skills=LatentSkillConfig(features="blocks_hand")
+    ),
+    train=TrainConfig(num_iterations=150),
+)
+
+POINT_HMRL_LATENT = Config(
+    preset="point-hmrl-latent",
+    env=EnvConfig(name="point"),
+    meta=POINT_MAESN.meta,
+    hierarchy=HierarchyConfig(
+        skills="latent", latent_skills=LatentSkillConfig(features="position")
+    ),
+    train=POINT_MAESN.train,
 )
 
 POINT_RL2 = Config(
@@ -156,7 +177,21 @@ PRESETS: dict[str, Config] = {
             preset="push-hmrl-random",
             hierarchy=replace(PUSH_HMRL.hierarchy, skills="random"),
         ),
+        replace(
+            PUSH_HMRL,
+            preset="push-hmrl-maml",
+            meta=maml(optimizer="trpo", trpo=PUSH_HMRL.meta.trpo),
+        ),
+        replace(
+            PUSH_HMRL,
+            preset="push-hmrl-scratch",
+            meta=scratch(trpo=PUSH_HMRL.meta.trpo),
+            train=TrainConfig(num_iterations=0),
+            metatest=MetaTestConfig(num_iterations=100),
+        ),
+        PUSH_HMRL_LATENT,
         POINT_HMRL,
+        POINT_HMRL_LATENT,
         POINT_MAESN,
         POINT_RL2,
         point_alone("point-scratch"),

@@ -42,7 +42,7 @@ def prepare(config: RunConfig) -> None:
       UsageError: skills do not fit the run, or a resumed one was started with others.
       RunError: their discovery ended early.
     """
-    if not isinstance(config, Config) or not config.is_hierarchical:
+    if not isinstance(config, Config) or not config.has_frozen_skills:
         return
     hierarchy = config.hierarchy
     if _remembered(config) is None:

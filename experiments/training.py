@@ -42,7 +42,7 @@ def train(
         start = _begin(run, setup, checkpoints)
         with _writing(run, setup, checkpoints), _stop_signal(console) as stop:
             run.write_config()
-            if isinstance(run.config, Config) and run.config.is_hierarchical:
+            if isinstance(run.config, Config) and run.config.has_frozen_skills:
                 write_source(run, source_of(run.config))
             _describe(run, setup, start, console)
             if run.config.train.num_iterations == 0 and not checkpoints.steps():
@@ -152,7 +152,7 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
             f"{devices.size} of {usable} devices used: their number has to divide {sizes}",
             highlight=False,
         )
-    if isinstance(config, Config) and config.is_hierarchical:
+    if isinstance(config, Config) and config.has_frozen_skills:
         origins = [origin.path for origin in source_of(config).origins] or ["untrained"]
         console.print(f"skills: {', '.join(origins)}", soft_wrap=True, highlight=False)
     if start.meta_iteration:
