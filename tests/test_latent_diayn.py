@@ -223,7 +223,7 @@ def test_the_discriminator_learns():
     def step(carry, key):
         keys = jax.random.split(key, (2, 20))
         episodes = rollout(Point(), walk, acting, task_axes("latents"), tasks, keys)
-        stages = jax.tree.map(lambda x: x[None], episodes)
+        stages = jax.tree.map(lambda x: jnp.stack([x, jnp.nan * x]), episodes)
         *carry, metrics = intrinsic.discriminator_step(told, *carry, stages, lambda tree: tree)
         return tuple(carry), metrics
 

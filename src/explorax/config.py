@@ -285,7 +285,7 @@ class LatentSkillConfig:
     learning_rate: float = 1e-3
     """Step size of the discriminator's Adam."""
     num_gradient_steps: int = 4
-    """Its gradient steps per meta-iteration, on all episodes of that iteration."""
+    """Its gradient steps per meta-iteration, on all episodes of it that are paid."""
     hidden_sizes: tuple[int, ...] = (100, 100)
     """Units of its ReLU layers."""
 

@@ -142,10 +142,11 @@ def discriminator_step(
     trajectory: Trajectory,
     reduce: Callable[[PyTree], PyTree],
 ) -> tuple[PyTree, optax.OptState, Metrics]:
-    """Maximum likelihood on all episodes, before and after adaptation.
+    """Maximum likelihood on the episodes that are paid: all but those of the last stage.
 
-    The metrics are those of ``phi`` before it has seen these episodes: the mean of -log q over all
-    steps, and of the intrinsic reward over those before any adaptation (nats).
+    Adapted latents lie far out: a q that has to account for them too is wider than p(z) wherever
+    it cannot tell, and its reward negative. The metrics are those of ``phi`` before it has seen
+    these episodes: the means over steps of -log q and of the intrinsic reward (nats).
 
     Args:
       intrinsic: the reward beside the task's.
@@ -154,14 +155,13 @@ def discriminator_step(
       trajectory: leading axes (S, N, K).
       reduce: mean over devices of a pytree.
     """
-    episodes = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), trajectory)
-    num_before = trajectory.latent[0, ..., 0].size
+    episodes = jax.tree.map(lambda x: x[:-1].reshape(-1, *x.shape[3:]), trajectory)
 
     def loss(phi: PyTree) -> tuple[Float[Array, ""], tuple[Array, ...]]:
         log_q, weight = log_posterior(intrinsic, phi, episodes)
-        told = intrinsic_reward(intrinsic, phi, episodes)[:num_before, :-1]
+        told = intrinsic_reward(intrinsic, phi, episodes)[:, :-1]
         surprise = -jnp.mean(log_q * weight)
-        return surprise, (surprise, jnp.mean(weight), jnp.mean(told), jnp.mean(weight[:num_before]))
+        return surprise, (surprise, jnp.mean(told), jnp.mean(weight))
 
     def step(carry, _):
         phi, adam = carry
@@ -171,9 +171,9 @@ def discriminator_step(
 
     steps = intrinsic.config.num_gradient_steps
     (phi, adam), terms = jax.lax.scan(step, (phi, adam), length=steps)
-    surprise, share, told, share_before = (x[0] for x in terms)
+    surprise, told, share = (x[0] for x in terms)
     metrics = {
         "discriminator_loss": surprise / share,
-        "intrinsic_reward_pre": told / share_before,
+        "intrinsic_reward_pre": told / share,
     }
     return phi, adam, metrics
