@@ -28,11 +28,11 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
       RunError: one ended before its end; those before it are kept.
     """
     commands = {path: _command(config, path) for path, config in wanted.items()}
-    for path, command in commands.items():
+    for i, (path, command) in enumerate(commands.items(), start=1):
+        said = "is there" if command is None else " ".join(["python", *command])
+        print(f"[{i}/{len(commands)}] {path}: {said}", file=sys.stderr)
         if command is None:
-            print(f"{path}: is there", file=sys.stderr)
             continue
-        print(" ".join(["python", *command]), file=sys.stderr)
         with _passing_signals_on([sys.executable, *command]) as child:
             code = child.wait()
         if code != 0:
@@ -62,9 +62,17 @@ def changed_flags(config: RunConfig) -> list[str]:
     changed = {k: v for k, v in flatten(to_json(config)).items() if v != usual[k]}
     flags = []
     for name, value in changed.items():
-        values = value if isinstance(value, tuple) else (value,)
-        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+        flags += _flag(name.replace("_", "-"), value)
     return flags
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """A flag and its values; the group of a switch, not the switch, has the ``no`` before it."""
+    if isinstance(value, bool):
+        group, _, switch = name.rpartition(".")
+        return [f"--{group}{'.' if group else ''}{'' if value else 'no-'}{switch}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{name}", *map(str, values)]
 
 
 def is_tested(run: RunDirectory) -> bool:
