@@ -26,7 +26,7 @@ from intervals import Interval, interquartile_mean, interval, mean
 from paper import paper_curves
 from presets import SuiteName
 from run_directory import RunDirectory
-from suite_runs import Budget, configs
+from suite_runs import ROOT, Budget, configs, directory
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FigureConfig:
     budget: Budget = "small"
     """Meta-training steps: 24 million on Push and Wheeled and 48 on Ant, for a CPU; or 100 million,
     with the exact physics, for a GPU."""
-    runs: Path = Path("runs/figure")
+    runs: Path = ROOT
     """The suite's runs are kept in RUNS/SUITE-BUDGET-SEEDSseeds/PRESET."""
     out: Path | None = None
     """Path of the PNG and the CSVs, without a suffix; beside the suite's runs if not given, or
@@ -201,9 +201,9 @@ def write_curves(path: Path, curves: dict[str, dict[str, Interval]], seeds: dict
 def main(argv: Sequence[str]) -> int:
     """Draws what the flags name."""
     config = parse(FigureConfig, argv)
-    asked, out = config.run_dirs, config.out or Path("runs/figure")
+    asked, out = config.run_dirs, config.out or ROOT
     if not asked:
-        root = config.runs / f"{config.suite}-{config.budget}-{config.seeds}seeds"
+        root = directory(config.runs, config.suite, config.budget, config.seeds)
         wanted = configs(config.suite, config.budget, config.seeds)
         asked = train_missing({root / run.preset: run for run in wanted})
         out = config.out or root / "figure"

@@ -1,6 +1,7 @@
 """The runs that the figure of a suite is drawn from."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from config import HORIZON, Config
@@ -8,12 +9,20 @@ from presets import SUITES, SuiteName, decaying
 
 Budget = Literal["small", "paper"]
 
+ROOT = Path("runs/figure")
+"""Where the runs of suites are kept."""
+
 ENV_STEPS: dict[Budget, dict[SuiteName, int]] = {
     "small": {"push": 24_000_000, "wheeled": 24_000_000, "ant": 48_000_000},
     # 500 iterations of 20 tasks and 50 episodes, before and after adaptation
     "paper": {"push": 100_000_000, "wheeled": 200_000_000, "ant": 200_000_000},
 }
 """Environment steps of meta-training, the same for all methods of a suite."""
+
+
+def directory(root: Path, suite: SuiteName, budget: Budget, num_seeds: int) -> Path:
+    """Where below ``root`` a suite's runs are, each in the directory of its preset."""
+    return root / f"{suite}-{budget}-{num_seeds}seeds"
 
 
 def configs(suite: SuiteName, budget: Budget, num_seeds: int) -> list[Config]:
