@@ -1,5 +1,5 @@
-# `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, SUITE, SEEDS, BUDGET, CUDA,
-# PYTEST_ARGS.
+# `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, SUITE, SEEDS, BUDGET, REWARD,
+# CUDA, PYTEST_ARGS.
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -38,7 +38,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train skills evaluate bench figure test test-slow lint format lock clean
+.PHONY: help setup train skills evaluate bench figure ablation test test-slow lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench: $(STAMP) ## Measure steps per second (ARGS="...")
 figure: $(STAMP) ## Train what is missing and draw all methods (SUITE=push SEEDS=3 BUDGET=small)
 	@$(BIN)/python experiments/figure.py $(if $(SUITE),--suite $(SUITE)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
+
+ablation: $(STAMP) ## Train what is missing and take the hierarchy apart (REWARD=both SEEDS=3)
+	@$(BIN)/python experiments/ablation.py $(if $(REWARD),--reward $(REWARD)) \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 test: $(STAMP) ## Run the tests, without the slow ones (PYTEST_ARGS="...")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
