@@ -1,9 +1,9 @@
-"""Means and interquartile means over seeds and tasks, with stratified bootstrap intervals."""
+"""Means and interquartile means over seeds and tasks, and differences, with bootstrap intervals."""
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 from explorax.sinks import finite_or_none
@@ -51,11 +51,57 @@ def interval(
         tasks = rng.integers(num_tasks, size=(size, num_seeds, num_tasks))
         return statistic(scores[seeds, tasks].reshape(size, -1, num_iterations))
 
+    found = statistic(scores.reshape(1, -1, num_iterations))[0]
+    return _percentiles(found, resample, num_resamples, batch)
+
+
+def difference(
+    scores: Float[np.ndarray, "M N S"],
+    reference: Float[np.ndarray, "R N S"],
+    num_resamples: int = 2000,
+    batch: int = 100,
+) -> Interval:
+    """How much higher the mean of one method is than another's, and its 95% interval.
+
+    The seeds of the two have nothing to do with each other, and are drawn independently. The tasks
+    are the same for both and for all seeds, so they are drawn once per resample for all of them:
+    how hard a task is cancels, and what one method does better on a task is not averaged out by
+    more seeds. Within each drawn seed anew, as in ``interval``, neither would hold. Seeds and tasks
+    drawn separately make the interval rather too wide than too narrow (Owen 2007, The pigeonhole
+    bootstrap, Annals of Applied Statistics 1).
+
+    Args:
+      scores: of every seed, task and iteration.
+      reference: the other method's, on the same tasks in the same order.
+      num_resamples: of the bootstrap.
+      batch: how many of them to hold in memory.
+
+    Returns:
+      As ``interval``.
+    """
+    num_tasks = scores.shape[1]
+    rng = np.random.default_rng(0)
+
+    def of_drawn(method: Float[np.ndarray, "M N S"], tasks: Int[np.ndarray, "B 1 N"]):
+        seeds = rng.integers(len(method), size=(len(tasks), len(method), 1))
+        return np.mean(method[seeds, tasks], axis=(1, 2))
+
+    def resample(size: int) -> Float[np.ndarray, "B S"]:
+        tasks = rng.integers(num_tasks, size=(size, 1, num_tasks))
+        return of_drawn(scores, tasks) - of_drawn(reference, tasks)
+
+    found = np.mean(scores, axis=(0, 1)) - np.mean(reference, axis=(0, 1))
+    return _percentiles(found, resample, num_resamples, batch)
+
+
+def _percentiles(
+    found: Float[np.ndarray, " S"],
+    resample: Callable[[int], Float[np.ndarray, "B S"]],
+    num_resamples: int,
+    batch: int,
+) -> Interval:
+    """What was found, and the middle 95% of what is found in resamples, ``batch`` at a time."""
     drawn = [resample(min(batch, num_resamples - i)) for i in range(0, num_resamples, batch)]
     low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
-    columns = {
-        "mean": statistic(scores.reshape(1, -1, num_iterations))[0],
-        "low": low,
-        "high": high,
-    }
+    columns = {"mean": found, "low": low, "high": high}
     return {name: [finite_or_none(float(x)) for x in column] for name, column in columns.items()}
