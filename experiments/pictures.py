@@ -27,8 +27,19 @@ OURS = {
     "rnd": "VIME",
 }
 """Method of a preset SUITE-METHOD -> the curve of the paper that it is, or is nearest to."""
-NOT_IN_PAPER = {"hmrl-skills": "#c2185b", "hmrl-random": "#7f8c8d"}
+NOT_IN_PAPER = {
+    "diayn-scratch": "#00a5b8",
+    "diayn-maml": "#9a9a1e",
+    "hmrl-random": "#7f8c8d",
+    "hmrl-latent": "#1a237e",
+    "hmrl-skills": "#c2185b",
+}
 """Colours of methods that the paper does not have."""
+LEVELS = {"best-skill": "#e57399", "best-skill-tried": "#7b1040"}
+"""Colours of what has no curve."""
+
+Curves = Mapping[str, Mapping[str, Sequence[float | None]]]
+"""Of each score ``mean``, ``low`` and ``high`` by meta-test iteration."""
 
 
 def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str = "") -> None:
@@ -94,47 +105,76 @@ def metatest_curve(
 
 def comparison(
     path: Path,
-    curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]],
+    curves: Mapping[str, Curves],
     num_seeds: Mapping[str, int],
     idle: Mapping[str, float],
     paper: Mapping[str, Any] | None = None,
+    levels: Mapping[str, Curves] | None = None,
+    title: str = "",
 ) -> None:
-    """Meta-test curves by preset, with intervals.
+    """Meta-test curves by label, with intervals.
 
     Args:
       path: PNG to write.
-      curves: of each preset ``return``, ``return_iqm`` and ``success``, each with ``mean``,
+      curves: of each label ``return``, ``return_iqm`` and ``success``, each with ``mean``,
         ``low`` and ``high`` by iteration.
-      num_seeds: of each preset.
+      num_seeds: of each label.
       idle: return and success of doing nothing.
       paper: returns to draw beside them, as marks; one of the suites in results/paper.json.
+      levels: curves of a single iteration, to draw as dashed lines.
+      title: above the picture, what the curves have in common.
     """
-    figure, axes = _figure("Meta-test on held-out tasks, sparse reward", num_panels=3)
+    is_full = len(curves) > 7
+    titles = [part for part in ("Meta-test on held-out tasks, sparse reward", title) if part]
+    figure, axes = _figure("; ".join(titles), num_panels=3, height=5.5 if is_full else 4)
     panels = {"return": "mean return", "return_iqm": "interquartile mean return"}
     panels |= {"success": "success"}
     last = max(len(curve["return"]["mean"]) for curve in curves.values()) - 1
-    for ax, (name, title) in zip(axes, panels.items(), strict=True):
-        for i, (preset, curve) in enumerate(curves.items()):
-            column = {part: _floats(values) for part, values in curve[name].items()}
-            x = np.arange(len(column["mean"]))
-            method = preset.split("-", 1)[1]
-            colour = PAPER.get(OURS.get(method, ""), NOT_IN_PAPER.get(method, f"C{i}"))
-            n = num_seeds[preset]
-            label = f"{preset} ({n} seed{'s' if n > 1 else ''})"
-            ax.plot(x, column["mean"], color=colour, label=label, zorder=3)
-            ax.fill_between(x, column["low"], column["high"], color=colour, alpha=0.2, linewidth=0)
+    band = 0.08 if is_full else 0.2
+    for ax, (name, shown) in zip(axes, panels.items(), strict=True):
+        for i, (label, curve) in enumerate(curves.items()):
+            n = num_seeds[label]
+            titled = f"{label} ({n} seed{'s' if n > 1 else ''})"
+            _draw_interval(ax, curve[name], titled, _style(label, i), band)
+        for label, level in (levels or {}).items():
+            (value,) = _floats(level[name]["mean"])
+            ax.axhline(value, color=LEVELS.get(label, IDLE), linestyle="--", label=label)
         if name != "return_iqm":  # of doing nothing there is the mean only
             ax.axhline(idle[name], color=IDLE, linestyle=":", label="doing nothing")
-        ax.set(xlabel="meta-test iteration", ylabel=title)
+        ax.set(xlabel="meta-test iteration", ylabel=shown)
         if last > 20:
             ax.set_xscale("symlog", linthresh=10)
             ticks = [x for x in (0, 5, 10, 20, 50, 100) if x <= last]
             ax.set_xticks(ticks, [str(x) for x in ticks])
+            ax.set_xlim(-0.3, 1.05 * last)
     axes[-1].set_ylim(-0.02, 1.02)
     if paper is not None:
         _draw_paper(axes[0], axes[-1], paper, last, "s")
     _legend_below(figure, axes[0])
     figure.savefig(path)
+
+
+def _style(label: str, i: int) -> dict[str, Any]:
+    """A method's own colour, with the suite before it or not; of others the i-th."""
+    colours = {method: PAPER[name] for method, name in OURS.items()} | NOT_IN_PAPER
+    for method in (label, label.partition("-")[2]):
+        if method in colours:
+            return {"color": colours[method]}
+    return {"color": f"C{i}", "linestyle": "-" if i < 10 else "-."}
+
+
+def _draw_interval(
+    ax: Axes,
+    column: Mapping[str, Sequence[float | None]],
+    label: str,
+    style: Mapping[str, Any],
+    band: float,
+) -> None:
+    """A mean by iteration, and its interval as a band of that opacity."""
+    mean, low, high = (_floats(column[part]) for part in ("mean", "low", "high"))
+    x = np.arange(len(mean))
+    ax.plot(x, mean, label=label, zorder=3, **style)
+    ax.fill_between(x, low, high, color=style["color"], alpha=band, linewidth=0)
 
 
 def _draw_paper(
@@ -159,9 +199,9 @@ def _points(curve: Mapping[str, float], last: int) -> tuple[list[int], list[floa
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def _figure(title: str, num_panels: int = 2) -> tuple[Figure, Sequence[Axes]]:
+def _figure(title: str, num_panels: int = 2, height: float = 4) -> tuple[Figure, Sequence[Axes]]:
     """Panels side by side."""
-    figure = Figure(figsize=(5 * num_panels, 4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(5 * num_panels, height), dpi=120, layout="constrained")
     axes = figure.subplots(1, num_panels, squeeze=False)[0]
     figure.suptitle(title, fontsize=11)
     for ax in axes:

@@ -49,11 +49,11 @@ def test_figure_writes_a_picture_its_curves_and_every_run(tmp_path):
     assert [row["seed"] for row in rows] == ["0", "0", "1", "1", "0", "0"]
     assert (tmp_path / "out-training.csv").read_text().count("\n") == 1, "none has metrics"
     curves = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
-    assert [(row["preset"], row["seeds"]) for row in curves[1:3]] == [
+    assert [(row["label"], row["seeds"]) for row in curves[1:3]] == [
         ("point-maesn", "2"),
         ("point-rl2", "1"),
     ]
-    after = {name: float(value) for name, value in curves[1].items() if name != "preset"}
+    after = {name: float(value) for name, value in curves[1].items() if name != "label"}
     assert after["return"] == -10.5
     assert -13.0 < after["return_low"] < -10.5 < after["return_high"] < -8.0
     assert after["return_iqm"] == pytest.approx(-10.5)

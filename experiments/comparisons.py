@@ -1,0 +1,220 @@
+"""Runs side by side: their reports, read and checked; their curves; the files of a comparison.
+
+Runs of one label are one curve: mean, interquartile mean and success over its seeds and the tasks.
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from errors import UsageError
+from explorax.sinks import SinkError, read_jsonl
+from intervals import Interval, interquartile_mean, interval, mean
+from run_directory import RunDirectory
+
+Report = dict[str, Any]
+Scores = dict[str, Float[np.ndarray, "M N S"]]
+"""``return`` and ``success`` of M seeds and N tasks at S meta-test iterations."""
+
+SAME_TEST = ("env", "num_tasks", "num_episodes", "tasks")
+"""What all runs have to share to be drawn side by side."""
+SAME = ("settings_id", "meta_iteration")
+"""What the runs of one label have to share for their mean to mean something."""
+NEEDED = ("preset", "seed", "num_iterations", "return", "success", "do_nothing", "per_task")
+
+
+def read_reports(run_dirs: Sequence[Path], labels: Sequence[str] | None = None) -> list[Report]:
+    """The metatest.json of every seed of every run, with its ``label`` and ``run_dir`` besides.
+
+    Args:
+      run_dirs: of one seed or several.
+      labels: of each, the name of the curve that it belongs to; its preset if not given.
+
+    Raises:
+      UsageError: one is missing or unreadable, or they cannot be compared.
+    """
+    of_runs = labels or [None] * len(run_dirs)
+    members = [(m, la) for d, la in zip(run_dirs, of_runs, strict=True) for m in _members(d)]
+    reports = [_read(member, label) for member, label in members]
+    first: dict[str, Report] = {}
+    seen = set()
+    for report in reports:
+        label, seed = report["label"], report["seed"]
+        if (label, seed) in seen:
+            raise UsageError(f"{report['run_dir']}: is a second run of {label} with seed {seed}")
+        seen.add((label, seed))
+        _check_same(report, reports[0], SAME_TEST, "other runs")
+        _check_same(report, first.setdefault(label, report), SAME, f"others of {label}")
+    return reports
+
+
+def _check_same(report: Report, other: Report, names: Sequence[str], whose: str) -> None:
+    for name in names:
+        if report[name] != other[name]:
+            raise UsageError(
+                f"{report['run_dir']}: has {name} {report[name]}, {whose} have {other[name]}"
+            )
+
+
+def _members(run_dir: Path) -> list[Path]:
+    """Where a run has metatest.json: itself, or the directories of its seeds."""
+    if (run_dir / "metatest.json").exists() or not (run_dir / "config.json").exists():
+        return [run_dir]
+    return [member.path for member in RunDirectory.open(run_dir).members()]
+
+
+def _read(run_dir: Path, label: str | None) -> Report:
+    file = run_dir / "metatest.json"
+    report = read_object(file, (*NEEDED, *SAME_TEST, *SAME))
+    return report | {"label": label or report["preset"], "run_dir": run_dir}
+
+
+def read_object(file: Path, needed: Sequence[str]) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+      UsageError: it is missing or unreadable, or lacks something that is needed.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{file}: is missing") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: cannot be read ({error})") from None
+    missing = [name for name in needed if not isinstance(found, dict) or name not in found]
+    if missing:
+        raise UsageError(f"{file}: has no {missing[0]}")
+    return found
+
+
+def seeds_of(reports: Sequence[Report]) -> dict[str, int]:
+    """How many seeds every label has."""
+    labels = [report["label"] for report in reports]
+    return {label: labels.count(label) for label in labels}
+
+
+def scores_of(reports: Sequence[Report]) -> dict[str, Scores]:
+    """What every label scored, at the iterations that all its seeds have."""
+    return {
+        label: _scores([r for r in reports if r["label"] == label]) for label in seeds_of(reports)
+    }
+
+
+def _scores(reports: Sequence[Report]) -> Scores:
+    num_scored = 1 + min(report["num_iterations"] for report in reports)
+    rows = {
+        name: [report["per_task"][name] for report in reports] for name in ("return", "success")
+    }
+    return {
+        name: np.stack([np.array(of_seed, float)[:, :num_scored] for of_seed in of_seeds])
+        for name, of_seeds in rows.items()
+    }
+
+
+CURVES = {
+    "return": ("return", mean),
+    "return_iqm": ("return", interquartile_mean),
+    "success": ("success", mean),
+}
+"""What is drawn: of which score, over all seeds and tasks."""
+
+
+def curves_of(scores: Scores) -> dict[str, Interval]:
+    """The CURVES of one label, each with an interval."""
+    return {name: interval(scores[of], statistic) for name, (of, statistic) in CURVES.items()}
+
+
+def write_comparison(
+    out: Path,
+    reports: Sequence[Report],
+    paper: Mapping[str, Any] | None = None,
+    levels: Mapping[str, Scores] | None = None,
+    title: str = "",
+) -> list[Path]:
+    """Draws runs side by side and writes the curves, every run, and all of their training.
+
+    Args:
+      out: path of the PNG and the CSVs, without a suffix.
+      reports: of all runs.
+      paper: returns to draw beside them, one of the suites in results/paper.json.
+      levels: scores at a single iteration, to draw as lines.
+      title: what the runs have in common.
+
+    Returns:
+      The files.
+    """
+    from pictures import comparison  # takes seconds to import
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    suffixes = (".png", ".csv", "-runs.csv", "-training.csv")
+    png, table, each, training = (out.with_name(out.name + suffix) for suffix in suffixes)
+    curves = {label: curves_of(scores) for label, scores in scores_of(reports).items()}
+    lines = {label: curves_of(scores) for label, scores in (levels or {}).items()}
+    comparison(png, curves, seeds_of(reports), reports[0]["do_nothing"], paper, lines, title)
+    write_curves(table, curves, seeds_of(reports))
+    write_runs(each, reports)
+    write_training(training, reports)
+    return [png, table, each, training]
+
+
+COLUMNS = [(name, part) for name in ("return", "success") for part in ("mean", "low", "high")]
+
+
+def write_runs(path: Path, reports: Sequence[Report]) -> None:
+    """One line per run and meta-test iteration."""
+    names = [f"{name}_{part}" for name, part in COLUMNS]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["label", "seed", "meta_iteration", "metatest_iteration", *names])
+        for report in reports:
+            about = [report["label"], report["seed"], report["meta_iteration"]]
+            for i in range(report["num_iterations"] + 1):
+                row = [report[name][part][i] for name, part in COLUMNS]
+                writer.writerow([*about, i, *(None if x is None else round(x, 4) for x in row)])
+
+
+def metrics_of(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of a seed's metrics.jsonl; none where a run was not trained."""
+    file = run_dir / "metrics.jsonl"
+    try:
+        return read_jsonl(file) if file.exists() else []
+    except SinkError as error:
+        raise UsageError(str(error)) from error
+
+
+TRAINING_COLUMNS = (
+    "meta_iteration", "env_steps", "wall_s", "steps_per_s", "return_pre", "return_post",
+    "success_pre", "success_post", "kl_latent", "kl_policy", "action_std", "inner_lr_mean",
+    "inner_lr_log_std", "inner_lr_params",
+)  # fmt: skip
+
+
+def write_training(path: Path, reports: Sequence[Report]) -> None:
+    """One line per run and meta-iteration, of the runs that were trained."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["label", "seed", *TRAINING_COLUMNS])
+        for report in reports:
+            for record in metrics_of(report["run_dir"]):
+                values = (record.get(name) for name in TRAINING_COLUMNS)
+                short = (f"{x:.6g}" if isinstance(x, float) else x for x in values)
+                writer.writerow([report["label"], report["seed"], *short])
+
+
+def write_curves(path: Path, curves: dict[str, dict[str, Interval]], seeds: dict[str, int]) -> None:
+    """One line per label and meta-test iteration."""
+    parts = [(name, part) for name in CURVES for part in ("mean", "low", "high")]
+    titles = [name if part == "mean" else f"{name}_{part}" for name, part in parts]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["label", "seeds", "metatest_iteration", *titles])
+        for label, curve in curves.items():
+            for i in range(len(curve["return"]["mean"])):
+                row = [curve[name][part][i] for name, part in parts]
+                short = [None if x is None else round(x, 4) for x in row]
+                writer.writerow([label, seeds[label], i, *short])
