@@ -1,6 +1,7 @@
 """Takes the hierarchical combination apart on Push: ``python experiments/ablation.py``.
 
-Trains what is missing, every row for as many environment steps.
+Trains what is missing, every row for as many environment steps. Of each reward of meta-training it
+then draws REWARD.png, with CSVs as ``figure.py`` has them, and prints what is in REWARD-table.csv.
 Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths.
 """
 
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from rich.console import Console
 
 from ablation_runs import (
     BEST_SKILL,
@@ -22,11 +25,16 @@ from ablation_runs import (
     run_of,
     skill_runs,
 )
+from ablation_table import REFERENCE, Line, level_lines, lines_of, print_tables, write_table
+from best_skills import read_levels
 from child_runs import train_missing
 from cli import parse, run_main
+from comparisons import read_reports, scores_of, write_comparison
 from config import RunConfig
 from explorax.config import require
 
+WIDTH = 120
+"""Characters of a table in a file or a pipe."""
 REWARDS: tuple[Reward, ...] = ("dense", "sparse")
 
 
@@ -92,10 +100,38 @@ def wanted_runs(config: AblationConfig) -> dict[Path, RunConfig]:
     return wanted
 
 
+def report(config: AblationConfig, reward: Reward) -> tuple[list[Line], list[Path]]:
+    """Draws and tables the rows whose meta-training had this reward.
+
+    Returns:
+      The table's lines, and the files.
+    """
+    runs = config.rows(reward)
+    reports = read_reports([run.path for run in runs.values()], list(runs))
+    skill_dirs = list(skill_runs(config.seeds)) if BEST_SKILL in config.names else []
+    levels = read_levels(skill_dirs, reports[0]) if skill_dirs else {}
+    stem = f"{reward}-variants" if config.variants else reward
+    out = (config.out or config.runs) / stem
+    files = write_comparison(
+        out, reports, levels=levels, title=f"meta-trained with the {reward} reward"
+    )
+    scores = scores_of(reports)
+    lines = lines_of(runs, scores, reports[0]["do_nothing"])
+    lines += level_lines(levels, scores.get(REFERENCE), skill_dirs)
+    table = out.with_name(f"{stem}-table.csv")
+    write_table(table, lines)
+    return lines, [*files, table]
+
+
 def main(argv: Sequence[str]) -> int:
     """Draws what the flags name."""
     config = parse(AblationConfig, argv)
     train_missing(wanted_runs(config))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    for reward in config.rewards:
+        lines, files = report(config, reward)
+        print_tables(console, f"Meta-trained with the {reward} reward", lines)
+        print("\n".join(map(str, files)))
     return 0
 
 

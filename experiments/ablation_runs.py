@@ -32,8 +32,9 @@ ROWS = {
 }
 """The preset of every row that is a run."""
 
+SKILLED = "hmrl-skills"
 BEST_SKILL = "best-skill"
-"""The row that is no run: what the skills of ``hmrl-skills`` score by themselves."""
+"""The row that is no run: what the skills of SKILLED score by themselves."""
 
 VARIED = ("maesn", "hmrl-latent", "hmrl-skills")
 """The rows that variants are to be seen beside."""
@@ -41,12 +42,6 @@ VARIED = ("maesn", "hmrl-latent", "hmrl-skills")
 _OPTIONS, _LATENTS = "hierarchy.options", "hierarchy.latent_skills"
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "hmrl-skills-full": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-full"}),
-    "hmrl-skills-blocks": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-blocks"}),
-    "hmrl-skills-c1": ("hmrl-skills", {f"{_OPTIONS}.length": 1}),
-    "hmrl-skills-c5": ("hmrl-skills", {f"{_OPTIONS}.length": 5}),
-    "hmrl-skills-c25": ("hmrl-skills", {f"{_OPTIONS}.length": 25}),
-    "hmrl-skills-residual": ("hmrl-skills", {f"{_OPTIONS}.residual": True}),
     "hmrl-latent-beta0.01": ("hmrl-latent", {f"{_LATENTS}.intrinsic_coef": 0.01}),
     "hmrl-latent-beta0.03": ("hmrl-latent", {f"{_LATENTS}.intrinsic_coef": 0.03}),
     "hmrl-latent-beta0.3": ("hmrl-latent", {f"{_LATENTS}.intrinsic_coef": 0.3}),
@@ -58,6 +53,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "hmrl-latent-learned": ("hmrl-latent", {f"{_LATENTS}.schedule": "learned"}),
     "hmrl-latent-full": ("hmrl-latent", {f"{_LATENTS}.features": "full"}),
+    "hmrl-skills-full": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-full"}),
+    "hmrl-skills-blocks": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-blocks"}),
+    "hmrl-skills-c1": ("hmrl-skills", {f"{_OPTIONS}.length": 1}),
+    "hmrl-skills-c5": ("hmrl-skills", {f"{_OPTIONS}.length": 5}),
+    "hmrl-skills-c25": ("hmrl-skills", {f"{_OPTIONS}.length": 25}),
+    "hmrl-skills-residual": ("hmrl-skills", {f"{_OPTIONS}.residual": True}),
 }
 """The row that each variant changes, and the fields in which it does."""
 
@@ -109,6 +110,7 @@ def config_of(name: str, reward: Reward = "dense", num_seeds: int = 1) -> Config
     if config.train.num_iterations == 0:
         return config
     if config.preset not in suite:
+        # all of them, where skills are untrained
         left = ENV_STEPS - steps_of_skills(config)
         num_iterations = left // config.meta.steps_per_update(HORIZON["push"])
         config = changed(config, {"train.num_iterations": num_iterations})
@@ -129,8 +131,8 @@ def run_of(name: str, reward: Reward, num_seeds: int, root: Path = ROOT) -> Run:
 
 
 def skill_runs(num_seeds: int) -> dict[Path, SkillsRunConfig]:
-    """The runs of every seed's skills, those of ``hmrl-skills``, by their directories."""
-    config = config_of("hmrl-skills", num_seeds=num_seeds)
+    """The runs of every seed's skills, those of SKILLED, by their directories."""
+    config = config_of(SKILLED, num_seeds=num_seeds)
     preset = SKILL_PRESETS[config.hierarchy.skill_preset]
     return {path: replace(preset, seed=seed) for seed, path in skill_paths(config).items()}
 

@@ -70,7 +70,7 @@ def _flag(name: str, value: Any) -> list[str]:
     """A flag and its values; the group of a switch, not the switch, has the ``no`` before it."""
     if isinstance(value, bool):
         group, _, switch = name.rpartition(".")
-        return [f"--{group}{'.' if group else ''}{'' if value else 'no-'}{switch}"]
+        return [f"--{group}.{'' if value else 'no-'}{switch}"]
     values = value if isinstance(value, tuple) else (value,)
     return [f"--{name}", *map(str, values)]
 

@@ -15,6 +15,7 @@ from cli import run_main
 from config import HORIZON
 from errors import RunError, UsageError
 from explorax.sinks import read_jsonl
+from presets import PRESETS
 
 
 @pytest.mark.parametrize("budget", ["small", "paper"])
@@ -45,6 +46,14 @@ def test_the_flags_say_what_differs_from_the_preset(budget):
         assert train.parse_train(flags) == config
 
 
+def test_a_switch_is_turned_off_by_its_own_flag():
+    usual = PRESETS["push-maesn"]
+    wanted = replace(usual, meta=replace(usual.meta, learn_inner_lr=False))
+    flags = child_runs.changed_flags(wanted)
+    assert flags == ["--meta.no-learn-inner-lr"]
+    assert train.parse_train(["--preset=push-maesn", *flags]) == wanted
+
+
 def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     """A run that was there, one that was stopped, one of other settings."""
     wanted = replace(train.parse_train([*tiny, "--train.num-iterations=3"]), num_seeds=2)
@@ -54,7 +63,7 @@ def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     written = metrics.stat().st_mtime_ns
     capfd.readouterr()
     assert train_missing({tmp_path / wanted.preset: wanted}) == [path]
-    assert "is there" in capfd.readouterr().err
+    assert f"[1/1] {path}: is there\n" in capfd.readouterr().err
     assert metrics.stat().st_mtime_ns == written
 
     for name in ("metatest.json", "metatest.png"):
