@@ -21,7 +21,8 @@ EPISODES = 0x9A9E
 
 NUM_TASKS = 4
 NUM_EPISODES = 20
-NUM_ITERATIONS = 5
+STAGES = (0, 1, 5)
+"""Meta-test iterations whose episodes are drawn side by side."""
 
 
 class Recorded(NamedTuple):
@@ -40,8 +41,8 @@ def is_drawn(config: EnvConfig) -> bool:
 def draw_episodes(config: Config, params: PyTree, tasks: Task, out: Path) -> list[Path]:
     """Writes exploration.png, episode.gif and episode.png.
 
-    Of the first few tasks it shows the one that adapted best, and of its adapted episodes the
-    one with the highest return; exploration is the same task's before any adaptation.
+    Of the first few tasks it shows the one that adapted best: the paths of all its episodes at
+    each of the STAGES, and of its adapted episodes the one with the highest return.
 
     Args:
       config: the run's.
@@ -64,25 +65,48 @@ def draw_episodes(config: Config, params: PyTree, tasks: Task, out: Path) -> lis
     if not np.isfinite(recorded.obs[:, n]).all():  # every adaptation diverged
         return []
     task = jax.tree.map(lambda x: x[n], tasks)
-    score = f"return {recorded.episode_return[-1, n, k]:.0f}"
     share = f"{recorded.success[-1, n].mean():.0%} of {NUM_EPISODES} episodes succeed"
-    learned = f"{NUM_ITERATIONS} {_iterations(config)}"
-    title = f"held-out task, {learned}: best episode, {score}\n{share}"
+    score = f"best episode, return {recorded.episode_return[-1, n, k]:.0f}"
     paths = [out / "exploration.png", out / "episode.gif", out / "episode.png"]
+    shown = at_stages(recorded, n)
     suite.render_paths(
-        recorded.obs[0, n], task, paths[0], title=f"{NUM_EPISODES} episodes before adaptation"
+        shown.obs[None],
+        task,
+        paths[0],
+        names=captions(config, shown),
+        title=f"held-out task: {NUM_EPISODES} episodes at each stage of adaptation",
     )
+    title = f"held-out task {stage_name(config, STAGES[-1])}: {score}\n{share}"
     shape = {"block_shape": config.env.block_shape} if config.env.name == "push" else {}
     for path in paths[1:]:
         suite.render(recorded.obs[-1, n, k], path, task, title=title, **shape)
     return paths
 
 
-def _iterations(config: Config) -> str:
-    """What the meta-test iterations of a method are."""
+def at_stages(recorded: Recorded, n: int) -> Recorded:
+    """Task ``n`` at the STAGES: leading axes C, K."""
+    return jax.tree.map(lambda x: x[list(STAGES), n], recorded)
+
+
+def captions(config: Config, shown: Recorded) -> list[str]:
+    """Above the panels of what ``at_stages`` gives: stage, mean return, share of successes."""
+    means = (shown.episode_return.mean(axis=-1), shown.success.mean(axis=-1))
+    return [
+        f"{stage_name(config, stage)}\nreturn {mean:.0f}, {share:.0%} of episodes succeed"
+        for stage, mean, share in zip(STAGES, *means, strict=True)
+    ]
+
+
+def stage_name(config: Config, stage: int) -> str:
+    """What a meta-test iteration comes after, in the words of the method."""
+    if stage == 0:
+        return "before adaptation"
+    plural = "" if stage == 1 else "s"
     if config.meta.memory_size > 0:
-        return "episodes remembered"
-    return "inner steps" if config.meta.test_optimizer == "sgd" else "outer steps on it alone"
+        return f"after {stage} episode{plural} remembered"
+    if config.meta.test_optimizer == "sgd":
+        return f"after {stage} inner step{plural}"
+    return f"after {stage} outer step{plural} on it alone"
 
 
 def record(env: Env, learner: MetaLearner, params: PyTree, tasks: Task) -> Recorded:
@@ -95,7 +119,7 @@ def record(env: Env, learner: MetaLearner, params: PyTree, tasks: Task) -> Recor
 
     @jax.jit
     def program(params, tasks, keys):
-        played = learner.adapt(env, params, NUM_ITERATIONS, NUM_EPISODES, tasks, keys, keep)
+        played = learner.adapt(env, params, STAGES[-1], NUM_EPISODES, tasks, keys, keep)
         obs = learner.watch(env, params, tasks, keys, played)
         return Recorded(obs, *returns_and_success(played))
 

@@ -22,6 +22,7 @@ GOAL, INK = "#2f9e5b", "#30343a"
 _STRIP_PANELS = 4
 _GIF_COLOURS = 128
 _VIEW_MARGIN = 0.15
+_LARGEST_PANEL = 4.6  # inches of 100 pixels
 _TICKS = "#8a8f96"
 
 
@@ -64,28 +65,6 @@ def save_episode(
     for ax, step in zip(axes, steps, strict=True):
         make_scene(ax).show(int(step))
     figure.savefig(path)
-
-
-def save_paths(
-    target: str | Path | Axes, draw: Callable[[Axes], None], legend: Sequence[Line2D], title: str
-) -> None:
-    """One panel with what ``draw`` draws, on given axes or in a ``.png`` of its proportions.
-
-    Raises:
-        ValueError: the file has another ending.
-    """
-    if isinstance(target, Axes):
-        draw(target)
-        target.set_title(title, fontsize=9, loc="left", color=INK)
-        return
-    check_choice("target ending", Path(target).suffix, (".png",))
-    figure, (ax,) = panels(1, title, legend)
-    draw(ax)
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    width = figure.get_size_inches()[0]
-    title_and_legend = 0.8
-    figure.set_size_inches(width, width * (top - bottom) / (right - left) + title_and_legend)
-    figure.savefig(target)
 
 
 def episode(trajectory: Any, task: Any, form: TaskFormat, obs_size: int) -> tuple[np.ndarray, Any]:
@@ -136,7 +115,7 @@ def observations(obs: Any, axes: str, obs_size: int) -> np.ndarray:
     return obs
 
 
-def text_scale(columns: int) -> float:
+def _text_scale(columns: int) -> float:
     """How much larger title and legend are where many panels make a wide figure."""
     return max(1.0, 0.5 + columns / 8)
 
@@ -147,10 +126,10 @@ def panels(
     """A figure of panels, row by row (one row if not told), with a title and the legend."""
     columns = columns or num_panels
     rows = -(-num_panels // columns)
-    figure = Figure(figsize=(4.6 * columns, 4.9 * rows), dpi=100, layout="constrained")
+    figure = Figure(figsize=(_LARGEST_PANEL * columns, 4.9 * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(rows, columns, index + 1) for index in range(num_panels)]
-    scale = text_scale(columns)
+    scale = _text_scale(columns)
     if title:
         figure.suptitle(title, fontsize=11 * scale, color=INK)
     figure.legend(
@@ -183,10 +162,50 @@ def prepare_plane(
         spine.set_color("#d5d8dc")
 
 
+def plane_grid(
+    view: Float[np.ndarray, "2 2"],
+    points: Sequence[Float[np.ndarray, "... 2"]],
+    names: Sequence[str],
+    title: str,
+    legend: Sequence[Line2D],
+    columns: int,
+    max_width: float = np.inf,
+) -> tuple[Figure, list[Axes]]:
+    """An empty plane in metres per name, row by row, all with the same limits.
+
+    Args:
+        view: corners of what is always shown (m).
+        points: what is shown besides (m).
+        names: the panels' captions.
+        title: line above the picture.
+        legend: below it.
+        columns: panels in a row.
+        max_width: of the picture (inches).
+    """
+    figure, axes = panels(len(names), title, legend, columns)
+    for index, (ax, name) in enumerate(zip(axes, names, strict=True)):
+        prepare_plane(ax, view, points)
+        ax.set_title(name, fontsize=10, loc="left", color=INK, pad=3)
+        if index % columns:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=False)
+        if index + columns < len(names):
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=False)
+    width = min(_LARGEST_PANEL, max_width / columns)
+    (left, right), (bottom, top) = axes[0].get_xlim(), axes[0].get_ylim()
+    gap, title_and_legend = 0.1 + 0.6 / columns, 0.8 * _text_scale(columns)
+    caption = 0.3 + 0.15 * max(name.count("\n") for name in names)
+    height = (width - gap) * (top - bottom) / (right - left) + caption
+    rows = -(-len(names) // columns)
+    figure.set_size_inches(columns * width, rows * height + title_and_legend)
+    return figure, axes
+
+
 def draw_goal(ax: Axes, goal: Float[np.ndarray, "2"], radius: float) -> None:
     """The goal and the circle within which it counts as reached."""
-    ax.add_patch(Circle(tuple(goal), radius, facecolor=GOAL, alpha=0.10, zorder=1))
-    ax.add_patch(Circle(tuple(goal), radius, fill=False, edgecolor=GOAL, linestyle="--", zorder=1))
+    ax.add_patch(Circle(tuple(goal), radius, facecolor=GOAL, alpha=0.10, zorder=2))
+    ax.add_patch(Circle(tuple(goal), radius, fill=False, edgecolor=GOAL, linestyle="--", zorder=2))
     ax.plot(*goal, marker="*", markersize=11, color=GOAL, markeredgecolor="white", zorder=2)
 
 

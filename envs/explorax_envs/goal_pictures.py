@@ -1,6 +1,7 @@
 """Pictures of robots that look for a goal: an animation, a strip of moments, many paths."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +16,17 @@ from explorax_envs.animation import (
     draw_goal,
     episode,
     goal_handle,
-    observations,
     prepare_plane,
     save_episode,
-    save_paths,
     show_progress,
 )
 from explorax_envs.goals import GoalTask
-from explorax_envs.skill_pictures import Cast, Track
+from explorax_envs.path_pictures import Cast, Track, render_paths
 from explorax_envs.task_files import TaskFormat
 
 BODY = "#2b4c7e"
 VIEW = np.array([[-2.4, -1.2], [2.4, 2.9]])
-"""Corners of the region with all goals (m)."""
+"""Corners of the region with all goals of Wheeled and Ant (m)."""
 SKILL_VIEW = np.array([[-1.5, -1.5], [1.5, 1.5]])
 """Corners of the least that pictures of skills show (m): skills go anywhere."""
 
@@ -45,12 +44,13 @@ class Robot(NamedTuple):
     """adds the artists that ``place`` moves"""
     place: Callable[[Axes, list[Artist], Float[np.ndarray, " O"]], None]
     """moves them to where an observation says"""
+    view: Float[np.ndarray, "2 2"] = VIEW  # corners of the region with all goals (m)
 
 
-def cast(robot: Robot) -> Cast:
-    """What pictures of a robot's skills show."""
+def cast(robot: Robot, view: Float[np.ndarray, "2 2"]) -> Cast:
+    """What pictures of a robot's paths show, at least ``view`` (corners, m)."""
     track = Track(robot.name, BODY, 1.2, robot.position)
-    return Cast(robot.observation_size, SKILL_VIEW, (track,), robot.draw, robot.place)
+    return Cast(robot.observation_size, view, (track,), robot.draw, robot.place)
 
 
 class _Scene:
@@ -59,7 +59,7 @@ class _Scene:
     def __init__(self, ax: Axes, robot: Robot, obs: Float[np.ndarray, "T O"], task: GoalTask):
         self.ax, self.robot, self.obs, self.goal = ax, robot, obs, np.asarray(task.goal)
         self.path = robot.position(obs)
-        prepare_plane(ax, VIEW, [self.path, self.goal])
+        prepare_plane(ax, robot.view, [self.path, self.goal])
         draw_goal(ax, self.goal, robot.success_radius)
         (self.line,) = ax.plot([], [], color=BODY, linewidth=1.4, alpha=0.7, zorder=3)
         self.body = robot.draw(ax)
@@ -111,33 +111,6 @@ def render(
     save_episode(path, make, len(obs), _legend(robot), title, fps)
 
 
-def render_paths(
-    robot: Robot,
-    obs: Float[np.ndarray, "E T O"],
-    task: GoalTask,
-    target: str | Path | Axes,
-    *,
-    title: str = "",
-) -> None:
-    """Draws the paths of many episodes of one task.
-
-    Args:
-        robot: whose paths; the suites' ``render_paths`` have theirs.
-        obs: observations of E episodes.
-        task: the task of all of them.
-        target: ``.png`` file to write, or axes to draw on.
-        title: line above the picture.
-
-    Raises:
-        ValueError: ``obs`` is malformed, or the file has another ending.
-    """
-    paths = robot.position(observations(obs, "E T", robot.observation_size))
-    goal = np.asarray(task.goal)
-
-    def draw(ax: Axes) -> None:
-        prepare_plane(ax, VIEW, [paths, goal])
-        draw_goal(ax, goal, robot.success_radius)
-        ax.plot(*paths.transpose(2, 1, 0), color=BODY, linewidth=1, alpha=0.5, zorder=3)
-        ax.plot(*paths[:, -1].T, "o", color=BODY, markersize=3, markeredgecolor="white", zorder=4)
-
-    save_paths(target, draw, _legend(robot), title)
+def path_renderer(robot: Robot) -> Callable[..., None]:
+    """A suite's ``render_paths``."""
+    return partial(render_paths, lambda task: cast(robot, robot.view), robot.success_radius)

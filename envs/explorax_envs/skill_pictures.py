@@ -1,59 +1,24 @@
 """Pictures of skills, one panel each: the paths of many episodes, or one episode moving."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
-from explorax_envs.animation import (
-    INK,
-    observations,
-    panels,
-    prepare_plane,
-    save_animation,
-    text_scale,
-)
+from explorax_envs.animation import observations, plane_grid, save_animation
 from explorax_envs.checks import check_choice
+from explorax_envs.path_pictures import Cast, cast_handles, draw_paths, draw_start
 
 MAX_MOVING = 12
 """Skills that one animation can show."""
 
-_LARGEST_PANEL = 4.6
 _PICTURE_WIDTH, _ANIMATION_WIDTH = 22.0, 9.0
 """Inches of 100 pixels."""
-_STILL = 0.01
-"""What stays within this distance (m) of its start leaves no path."""
-
-
-class Track(NamedTuple):
-    """Something that leaves a path."""
-
-    label: str
-    colour: str
-    width: float  # of the path (points)
-    position: Callable[[Float[np.ndarray, "*batch O"]], Float[np.ndarray, "*batch 2"]]
-    """observations -> x, y"""
-    in_view: bool = True  # whether the panels grow until they hold all of the path
-
-
-class Cast(NamedTuple):
-    """All that moves in a suite, seen from above."""
-
-    observation_size: int
-    view: Float[np.ndarray, "2 2"]  # corners of the region that is always shown (m)
-    tracks: tuple[Track, ...]  # lowest first
-    draw: Callable[[Axes], list[Artist]]
-    """adds the artists that ``place`` moves"""
-    place: Callable[[Axes, list[Artist], Float[np.ndarray, " O"]], None]
-    """moves them to where an observation says"""
 
 
 class _Scene:
@@ -62,7 +27,7 @@ class _Scene:
     def __init__(self, ax: Axes, cast: Cast, obs: Float[np.ndarray, "T O"]):
         self.ax, self.cast, self.obs = ax, cast, obs
         self.paths = [track.position(obs) for track in cast.tracks]
-        _draw_start(ax, cast, obs[0])
+        draw_start(ax, cast, obs[0])
         self.lines = [
             ax.plot([], [], color=track.colour, linewidth=track.width, zorder=3)[0]
             for track in cast.tracks
@@ -108,7 +73,7 @@ def render_skills(
     obs = observations(obs, "K E T", cast.observation_size)
     figure, axes = _grid(cast, obs, names, title, _PICTURE_WIDTH)
     for ax, episodes in zip(axes, obs, strict=True):
-        _draw_paths(ax, cast, episodes)
+        draw_paths(ax, cast, episodes)
     figure.savefig(target)
 
 
@@ -162,56 +127,6 @@ def _grid(
     names = [str(skill) for skill in range(num_skills)] if names is None else names
     if len(names) != num_skills:
         raise ValueError(f"names must be one per skill, {num_skills}; got {len(names)}")
+    points = [track.position(obs) for track in cast.tracks if track.in_view]
     columns = math.ceil(math.sqrt(num_skills))
-    figure, axes = panels(num_skills, title, _legend(cast), columns)
-    points = [track.position(obs).reshape(-1, 2) for track in cast.tracks if track.in_view]
-    corners = np.stack([np.min(points, axis=(0, 1)), np.max(points, axis=(0, 1))])
-    for index, (ax, name) in enumerate(zip(axes, names, strict=True)):
-        prepare_plane(ax, cast.view, [corners])
-        ax.set_title(name, fontsize=10, loc="left", color=INK, pad=3)
-        if index % columns:
-            ax.set_ylabel("")
-            ax.tick_params(labelleft=False)
-        if index + columns < num_skills:
-            ax.set_xlabel("")
-            ax.tick_params(labelbottom=False)
-    width = min(_LARGEST_PANEL, max_width / columns)
-    (left, right), (bottom, top) = axes[0].get_xlim(), axes[0].get_ylim()
-    gap, caption, title_and_legend = 0.1, 0.3, 0.8 * text_scale(columns)
-    height = (width - gap) * (top - bottom) / (right - left) + caption
-    rows = math.ceil(num_skills / columns)
-    figure.set_size_inches(columns * width, rows * height + title_and_legend)
-    return figure, axes
-
-
-def _legend(cast: Cast) -> list[Line2D]:
-    tracks = [
-        Line2D([], [], color=track.colour, linewidth=track.width + 1, label=track.label)
-        for track in cast.tracks
-    ]
-    start = {"marker": "o", "linestyle": "none", "markersize": 7, "color": "#dddddd"}
-    return [*tracks, Line2D([], [], label="pale: at the start", **start)]
-
-
-def _draw_start(ax: Axes, cast: Cast, obs: Float[np.ndarray, " O"]) -> None:
-    """Everything where it begins, pale because a veil lies over it."""
-    bodies = cast.draw(ax)
-    for body in bodies:
-        body.set_zorder(1)
-    cast.place(ax, bodies, obs)
-    colour = ax.get_facecolor()
-    ax.add_patch(
-        Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor=colour, alpha=0.65, zorder=2)
-    )
-
-
-def _draw_paths(ax: Axes, cast: Cast, obs: Float[np.ndarray, "E T O"]) -> None:
-    """The paths of one skill's episodes, and dots where they end."""
-    _draw_start(ax, cast, obs[0, 0])
-    for track in cast.tracks:
-        for path in track.position(obs):
-            if np.linalg.norm(path - path[0], axis=-1).max() < _STILL:
-                continue
-            ax.plot(*path.T, color=track.colour, linewidth=track.width, alpha=0.85, zorder=3)
-            dot = {"markersize": 2 + track.width, "markeredgewidth": 0.5}
-            ax.plot(*path[-1], "o", color=track.colour, markeredgecolor="white", zorder=4, **dot)
+    return plane_grid(cast.view, points, names, title, cast_handles(cast), columns, max_width)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from brax import envs as brax_envs
 from brax_ppo import train_briefly
+from PIL import Image
 
 import explorax_envs
-from explorax_envs.point import GoalTask, Point
+from explorax_envs.point import GoalTask, Point, render
 
 UP = GoalTask(jnp.array([0.0, 1.0]))
 
@@ -81,3 +82,9 @@ def test_bad_arguments_name_the_field_and_its_choices():
         ValueError, match="name must be one of ant, point, push, wheeled; got 'pint'"
     ):
         explorax_envs.make("pint")
+
+
+def test_an_episode_is_drawn(tmp_path):
+    render(np.linspace([0.0, 0.0], [0.3, 1.1], 8), tmp_path / "episode.gif", UP)
+    with Image.open(tmp_path / "episode.gif") as image:
+        assert (image.format, image.n_frames) == ("GIF", 8)

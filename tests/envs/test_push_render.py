@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
-from explorax_envs.push import Push, PushTask, render, render_paths
+from explorax_envs.push import Push, PushTask, render
 
 NUM_STEPS = 12
 TASK = PushTask(np.int32(1), np.array([0.9, 0.1]), np.zeros(13))
@@ -60,17 +59,6 @@ def test_states_bring_their_task(tmp_path):
             assert image.n_frames == 2
 
 
-def test_paths_go_to_a_file_or_to_axes(obs, tmp_path):
-    many = np.stack([obs, obs + 0.01])
-    render_paths(many, TASK, tmp_path / "paths.png", title="two episodes")
-    with Image.open(tmp_path / "paths.png") as image:
-        assert image.format == "PNG"
-    ax = Figure().subplots()
-    render_paths(many, TASK, ax, title="two episodes")
-    assert ax.get_title(loc="left") == "two episodes"
-    assert len(ax.get_lines()) >= 4
-
-
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -87,10 +75,3 @@ def test_bad_arguments_are_refused(obs, tmp_path, kwargs, message):
     with pytest.raises(ValueError, match=message):
         render(**{**arguments, "path": tmp_path / arguments["path"]})
     assert not list(tmp_path.iterdir())
-
-
-def test_paths_of_another_shape_are_refused(obs, tmp_path):
-    with pytest.raises(ValueError, match=r"\(E, T, 26\)"):
-        render_paths(obs, TASK, tmp_path / "paths.png")
-    with pytest.raises(ValueError, match=r"target ending must be one of \.png"):
-        render_paths(obs[None], TASK, tmp_path / "paths.gif")

@@ -17,7 +17,6 @@ from explorax_envs.wheeled import (
     Wheeled,
     load_tasks,
     render,
-    render_paths,
     save_tasks,
     scene_xml,
 )
@@ -162,12 +161,10 @@ def test_pictures(tmp_path):
     obs[:, 1], obs[:, 3] = np.linspace(0, 1.6, 8), np.linspace(0, np.pi / 2, 8)
     render(obs, tmp_path / "episode.gif", UP)
     render(obs, tmp_path / "episode.png", UP, title="a title")
-    render_paths(np.stack([obs, -obs]), UP, tmp_path / "paths.png")
     with Image.open(tmp_path / "episode.gif") as image:
         assert (image.format, image.n_frames) == ("GIF", 8)
-    for name in ("episode.png", "paths.png"):
-        with Image.open(tmp_path / name) as image:
-            assert image.format == "PNG"
+    with Image.open(tmp_path / "episode.png") as image:
+        assert image.format == "PNG"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import episode_pictures
 import train
 from cli import run_main
 
@@ -63,11 +64,21 @@ def snapshot():
     return files
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_episodes_drawn():
+    """They would take most of the time; the one run that several tests look at has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("report_run.is_drawn", lambda _: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "finished"
     flags = [*TINY, "--train.num-iterations=6", f"--run-dir={run_dir}"]
-    assert run_main(train.main, flags) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("report_run.is_drawn", episode_pictures.is_drawn)
+        assert run_main(train.main, flags) == 0
     return run_dir
 
 

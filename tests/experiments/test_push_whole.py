@@ -22,6 +22,11 @@ TINY = [
 ]
 
 
+@pytest.fixture(scope="module")
+def _no_episodes_drawn():
+    """Here they are."""
+
+
 @pytest.mark.slow
 def test_push_trains_draws_and_evaluates_a_task_file(tmp_path):
     run = tmp_path / "run"

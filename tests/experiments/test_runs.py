@@ -29,6 +29,9 @@ def test_a_run_leaves_what_it_promises(finished):
     assert names == {
         "checkpoints",
         "config.json",
+        "episode.gif",
+        "episode.png",
+        "exploration.png",
         "metatest.json",
         "metatest.png",
         "metrics.jsonl",
@@ -44,7 +47,7 @@ def test_a_run_leaves_what_it_promises(finished):
         assert record["line_search_ok"] is None, "ppo has none"
         nothing = [k for k in METRIC_KEYS if record[k] is None]
         assert nothing == ["line_search_ok", "inner_lr_params"], "only latents adapt"
-    for picture in ("training.png", "metatest.png"):
+    for picture in ("training.png", "metatest.png", "exploration.png", "episode.png"):
         assert (finished / picture).read_bytes().startswith(b"\x89PNG")
 
 

@@ -52,6 +52,7 @@ ANT = goal_pictures.Robot(
     place=place_ant,
 )
 render = partial(goal_pictures.render, ANT)
-render_paths = partial(goal_pictures.render_paths, ANT)
-render_skills = partial(skill_pictures.render_skills, goal_pictures.cast(ANT))
-animate_skills = partial(skill_pictures.animate_skills, goal_pictures.cast(ANT))
+render_paths = goal_pictures.path_renderer(ANT)
+CAST = goal_pictures.cast(ANT, goal_pictures.SKILL_VIEW)
+render_skills = partial(skill_pictures.render_skills, CAST)
+animate_skills = partial(skill_pictures.animate_skills, CAST)

@@ -1,4 +1,4 @@
-"""Pictures of a point's skills."""
+"""Pictures of Point: an episode moving or in a strip of moments, paths of many, skills."""
 
 from functools import partial
 
@@ -7,12 +7,15 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
-from explorax_envs import skill_pictures
+from explorax_envs import goal_pictures, skill_pictures
 from explorax_envs.animation import move
 from explorax_envs.goal_pictures import BODY
-from explorax_envs.point.env import Point
+from explorax_envs.point.env import SUCCESS_RADIUS, Point
 
-VIEW = np.array([[-1.0, -1.0], [1.0, 1.0]])
+VIEW = np.array([[-1.2, -0.4], [1.2, 1.2]])
+"""Corners of the region with all goals (m)."""
+SKILL_VIEW = np.array([[-1.0, -1.0], [1.0, 1.0]])
+"""Corners of the least that pictures of skills show (m)."""
 
 
 def draw_point(ax: Axes) -> list[Artist]:
@@ -25,12 +28,18 @@ def place_point(ax: Axes, point: list[Artist], obs: np.ndarray) -> None:
     move(ax, point, *obs)
 
 
-CAST = skill_pictures.Cast(
+POINT = goal_pictures.Robot(
+    name="point",
+    task_format=Point.task_format,
     observation_size=Point.observation_size,
-    view=VIEW,
-    tracks=(skill_pictures.Track("point", BODY, 1.2, position=lambda obs: obs),),
+    success_radius=SUCCESS_RADIUS,
+    position=lambda obs: obs,
     draw=draw_point,
     place=place_point,
+    view=VIEW,
 )
+CAST = goal_pictures.cast(POINT, SKILL_VIEW)
+render = partial(goal_pictures.render, POINT)
+render_paths = goal_pictures.path_renderer(POINT)
 render_skills = partial(skill_pictures.render_skills, CAST)
 animate_skills = partial(skill_pictures.animate_skills, CAST)

@@ -14,7 +14,7 @@ from explorax_envs.push.env import SUCCESS_RADIUS
 from explorax_envs.push.task import NUM_BLOCKS
 
 HAND, BLOCK, OTHER = "#2b4c7e", "#e07a1f", "#c3c7cd"
-PALE_HAND = "#b9c5d8"
+OTHER_PATH = "#7d848d"  # darker: seen through a veil, or thin
 BLOCK_RADIUS = 0.03
 CAPSULE_RADIUS = 0.02
 CAPSULES = (((0, -0.1), (0, 0.1)), ((0, -0.1), (0.1, -0.1)), ((0, 0.1), (0.1, 0.1)))
@@ -37,9 +37,9 @@ def block_path(obs: Float[np.ndarray, "*batch 26"], block: int) -> Float[np.ndar
     return obs[..., 3 + 2 * block : 5 + 2 * block]
 
 
-def one_block(block: int) -> list[str]:
+def one_block(block: int, other: str = OTHER) -> list[str]:
     """The blocks' colours where one of them counts."""
-    return [BLOCK if index == block else OTHER for index in range(NUM_BLOCKS)]
+    return [BLOCK if index == block else other for index in range(NUM_BLOCKS)]
 
 
 def draw_blocks(ax: Axes, colours: Sequence[str], block_shape: str = "disc") -> list[Patch]:

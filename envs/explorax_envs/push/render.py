@@ -9,23 +9,21 @@ from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from explorax_envs import skill_pictures
+from explorax_envs import path_pictures, skill_pictures
 from explorax_envs.animation import (
     INK,
     draw_goal,
     episode,
-    observations,
     prepare_plane,
     save_episode,
-    save_paths,
     show_progress,
 )
 from explorax_envs.checks import check_choice
+from explorax_envs.path_pictures import Cast, Track
 from explorax_envs.push import drawing
 from explorax_envs.push.env import SUCCESS_RADIUS, Push
 from explorax_envs.push.scene import BLOCK_GEOMS
 from explorax_envs.push.task import NUM_BLOCKS, TASK_FORMAT, PushTask
-from explorax_envs.skill_pictures import Cast, Track
 
 
 class _Scene:
@@ -86,40 +84,10 @@ def render(
     save_episode(path, lambda ax: _Scene(ax, obs, task, block_shape), len(obs), legend, title, fps)
 
 
-def render_paths(
-    obs: Float[np.ndarray, "E T 26"], task: PushTask, target: str | Path | Axes, *, title: str = ""
-) -> None:
-    """Draws the paths of the hand and of the block that counts in many episodes of one task.
-
-    Args:
-        obs: observations of E episodes.
-        task: the task of all of them.
-        target: ``.png`` file to write, or axes to draw on.
-        title: line above the picture.
-
-    Raises:
-        ValueError: ``obs`` is malformed, or the file has another ending.
-    """
-    obs = observations(obs, "E T", Push.observation_size)
-    save_paths(target, lambda ax: _draw_paths(ax, obs, task), drawing.legend_handles(), title)
-
-
-def _draw_paths(ax: Axes, obs: Float[np.ndarray, "E T 26"], task: PushTask) -> None:
-    """Paths over the layout at the start of the first episode."""
-    block, goal = int(task.block), np.asarray(task.goal)
-    hands, blocks = drawing.hand_path(obs), drawing.block_path(obs, block)
-    prepare_plane(ax, drawing.VIEW, [hands, blocks, goal])
-    draw_goal(ax, goal, SUCCESS_RADIUS)
-    alpha = max(0.15, min(0.8, 6.0 / len(obs)))
-    ax.plot(*hands.transpose(2, 1, 0), color=drawing.HAND, linewidth=1, alpha=alpha, zorder=3)
-    ax.plot(*blocks.transpose(2, 1, 0), color=drawing.BLOCK, linewidth=1.4, alpha=0.8, zorder=5)
-    ends = blocks[:, -1]
-    ax.plot(*ends.T, "o", color=drawing.BLOCK, markersize=3, markeredgecolor="white", zorder=7)
-    patches = drawing.draw_blocks(ax, drawing.one_block(block))
-    hand = drawing.draw_hand(ax, drawing.PALE_HAND)
-    for patch in hand:
-        patch.set_zorder(2)
-    drawing.place(ax, patches, hand, obs[0, 0])
+def _draw_one(ax: Axes, block: int) -> list[Artist]:
+    """The five blocks, of which one counts, and the hand."""
+    colours = drawing.one_block(block, drawing.OTHER_PATH)
+    return [*drawing.draw_blocks(ax, colours), *drawing.draw_hand(ax)]
 
 
 def _draw_all(ax: Axes) -> list[Artist]:
@@ -128,9 +96,33 @@ def _draw_all(ax: Axes) -> list[Artist]:
 
 
 def _place_all(ax: Axes, bodies: list[Artist], obs: Float[np.ndarray, "26"]) -> None:
-    """Moves what `_draw_all` drew to where an observation says."""
+    """Moves blocks and hand to where an observation says."""
     drawing.place(ax, bodies[:NUM_BLOCKS], bodies[NUM_BLOCKS:], obs)
 
+
+def _path_cast(task: PushTask) -> Cast:
+    """What pictures of a task's exploration show: the block that counts above all others."""
+    block = int(task.block)
+    position = [partial(drawing.block_path, block=index) for index in range(NUM_BLOCKS)]
+    hand = Track(
+        "hand", drawing.HAND, 1.0, drawing.hand_path, in_view=False, alpha=0.45, has_dot=False
+    )
+    others = (
+        Track("other blocks", drawing.OTHER_PATH, 1.2, position[index], alpha=0.7)
+        for index in range(NUM_BLOCKS)
+        if index != block
+    )
+    moved = Track("block to move", drawing.BLOCK, 1.6, position[block], alpha=0.7)
+    return Cast(
+        observation_size=Push.observation_size,
+        view=drawing.VIEW,
+        tracks=(hand, *others, moved),
+        draw=partial(_draw_one, block=block),
+        place=_place_all,
+    )
+
+
+render_paths = partial(path_pictures.render_paths, _path_cast, SUCCESS_RADIUS)
 
 _BLOCK_TRACKS = tuple(
     Track(f"block {index}", colour, 2.0, partial(drawing.block_path, block=index))

@@ -41,6 +41,7 @@ CAR = goal_pictures.Robot(
     place=place_car,
 )
 render = partial(goal_pictures.render, CAR)
-render_paths = partial(goal_pictures.render_paths, CAR)
-render_skills = partial(skill_pictures.render_skills, goal_pictures.cast(CAR))
-animate_skills = partial(skill_pictures.animate_skills, goal_pictures.cast(CAR))
+render_paths = goal_pictures.path_renderer(CAR)
+CAST = goal_pictures.cast(CAR, goal_pictures.SKILL_VIEW)
+render_skills = partial(skill_pictures.render_skills, CAST)
+animate_skills = partial(skill_pictures.animate_skills, CAST)
