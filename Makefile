@@ -30,15 +30,15 @@ endif
 ifneq ($(filter-out 12 13,$(CUDA)),)
 $(error CUDA has to be 12 or 13, not "$(CUDA)")
 endif
-ifneq ($(filter evaluate,$(MAKECMDGOALS)),)
+ifneq ($(filter evaluate explore,$(MAKECMDGOALS)),)
 ifndef RUN
-$(error RUN is missing: make evaluate RUN=runs/NAME)
+$(error RUN is missing: make $(firstword $(filter evaluate explore,$(MAKECMDGOALS))) RUN=runs/NAME)
 endif
 endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train skills evaluate bench figure ablation test test-slow lint format lock clean
+.PHONY: help setup train skills evaluate explore bench figure ablation test test-slow lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ skills: $(STAMP) ## Discover skills without a reward (PRESET=push-diayn, ARGS="-
 
 evaluate: $(STAMP) ## Evaluate a run on held-out tasks (RUN=runs/x, ARGS="...")
 	@$(BIN)/python experiments/evaluate.py $(RUN) $(ARGS)
+
+explore: $(STAMP) ## Draw how runs explore a held-out task (RUN="runs/x runs/y", ARGS="--task 3")
+	@$(BIN)/python experiments/explore.py $(RUN) $(ARGS)
 
 bench: $(STAMP) ## Measure steps per second (ARGS="...")
 	@$(BIN)/python experiments/bench.py $(ARGS)

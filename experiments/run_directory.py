@@ -9,7 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from config import RunConfig, flatten, from_json, to_json
 from errors import UsageError
@@ -113,6 +113,33 @@ class RunDirectory(Generic[C]):
         """Writes config.json, whole or not at all."""
         content = {"format": FORMAT, "run_id": self.run_id, "config": to_json(self.config)}
         write_json(self.config_file, content)
+
+
+class Seed(NamedTuple):
+    """One seed of a run."""
+
+    run: RunDirectory[Any]
+    index: int  # among the run's members
+
+    @property
+    def member(self) -> RunDirectory[Any]:
+        """The run of this seed alone."""
+        return self.run.members()[self.index]
+
+    @classmethod
+    def open(cls, path: Path, kind: type[RunConfig] = RunConfig) -> "Seed":
+        """The first seed of the run in ``path``, or the seed of several whose directory it is.
+
+        Raises:
+          UsageError: as ``RunDirectory.open``.
+        """
+        around = path.parent
+        if (around / "config.json").exists() and not (path / "config.json").exists():
+            run = RunDirectory.open(around, kind)
+            paths = [member.path for member in run.members()]
+            if path.is_dir() and path in paths:
+                return cls(run, paths.index(path))
+        return cls(RunDirectory.open(path, kind), 0)
 
 
 MAY_CHANGE = ("train.num_iterations", "wandb.", "evaluation.")
