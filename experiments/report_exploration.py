@@ -78,9 +78,18 @@ def draw(
             for seed, recorded in zip(seeds, shown, strict=True)
             for caption in captions(seed.run.config, recorded)
         ],
-        rows=[title(seed.member) for seed in seeds],
+        rows=labels(seeds),
         title=f"{name}, held-out task {number}: {NUM_EPISODES} episodes at each stage",
     )
+
+
+def labels(seeds: Sequence[Seed]) -> list[str]:
+    """Preset and seed of every run; below them the end of its path where others have the same."""
+    names = [title(seed.member) for seed in seeds]
+    return [
+        name if names.count(name) == 1 else f"{name}\n{Path(*seed.run.path.parts[-2:])}"
+        for name, seed in zip(names, seeds, strict=True)
+    ]
 
 
 def print_summary(
@@ -92,10 +101,10 @@ def print_summary(
         table.add_column(name)
     for name in ("return", "success"):
         table.add_column(name, justify="right")
-    for seed, recorded in zip(seeds, shown, strict=True):
+    for label, seed, recorded in zip(labels(seeds), seeds, shown, strict=True):
         means = (recorded.episode_return.mean(axis=-1), recorded.success.mean(axis=-1))
         for stage, mean, share in zip(STAGES, *means, strict=True):
-            whose = title(seed.member) if stage == STAGES[0] else ""
+            whose = label if stage == STAGES[0] else ""
             name = stage_name(seed.run.config, stage)
             table.add_row(whose, name, f"{mean:.1f}", f"{share:.2f}")
         table.add_section()

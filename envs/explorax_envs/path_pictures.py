@@ -87,9 +87,9 @@ def render_paths(
     for ax, episodes in zip(axes, obs.reshape(-1, *obs.shape[2:]), strict=True):
         draw_paths(ax, cast, episodes)
         draw_goal(ax, goal, success_radius)
-    side = {"rotation": 90, "va": "center", "size": 11, "color": INK}
+    side = {"rotation": 90, "ha": "right", "va": "center", "ma": "center", "color": INK}
     for ax, row in zip(axes[::columns], rows, strict=True):
-        ax.text(-0.16, 0.5, row, transform=ax.transAxes, **side)
+        ax.text(-0.13, 0.5, row, size=11, transform=ax.transAxes, **side)
     figure.savefig(target)
 
 

@@ -70,7 +70,8 @@ def test_a_seed_of_several_is_a_row_of_its_own(tiny, tmp_path, drawn):
     paths = [str(run), str(run / "seed0"), str(run / "seed1")]
     assert run_main(explore.main, [*paths, f"--out={tmp_path / 'out.png'}"]) == 0
     ((obs, _, kwargs),) = drawn
-    assert [row[-1] for row in kwargs["rows"]] == ["0", "0", "1"]
+    twice = f"point-maesn, seed 0\n{run.parent.name}/two"
+    assert kwargs["rows"] == [twice, twice, "point-maesn, seed 1"]
     np.testing.assert_array_equal(obs[0], obs[1])
     assert not np.array_equal(obs[0], obs[2])
 
