@@ -1,13 +1,21 @@
-"""Checkpoints: bit-equal, onto other meshes, and clear about what is unreadable."""
+"""Checkpoints: bit-equal, onto other meshes, whole or passed over, the best among those kept."""
 
+import errno
 import json
+import os
+import resource
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
 
+from explorax import checksums
 from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.parallel import replicate, task_mesh
 from trees import bits
@@ -38,10 +46,11 @@ def files(path) -> dict:
 TEMPLATE = jax.eval_shape(make)
 
 
-@pytest.mark.parametrize("num_devices", [1, 2])
-def test_restoring_is_bit_equal_on_any_mesh(tmp_path, num_devices):
-    state, info = replicate(make(), task_mesh(2)), {"config": {"seed": 1, "x": [1, None]}}
-    mesh = task_mesh(num_devices)
+@pytest.mark.parametrize(("num_before", "num_devices"), [(2, 1), (2, 2), (1, 2)])
+def test_restoring_is_bit_equal_on_any_mesh(tmp_path, num_before, num_devices):
+    state = replicate(make(), task_mesh(2, num_before))
+    info = {"config": {"seed": 1, "x": [1, None]}}
+    mesh = task_mesh(2, num_devices)
     assert mesh.size == num_devices
     with Checkpoints(tmp_path / "new" / "c") as checkpoints:
         checkpoints.save(3, state, info)
@@ -90,21 +99,154 @@ def test_none_to_restore_is_an_error(tmp_path):
         checkpoints.restore(TEMPLATE, task_mesh(1))
 
 
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+def test_any_damaged_file_is_named_and_the_step_before_is_used(tmp_path, damage):
+    """Every file of a checkpoint, the list of digests and what Orbax writes beside the arrays."""
+    with Checkpoints(tmp_path / "sound") as checkpoints:
+        for step in (3, 6):
+            checkpoints.save(step, make(step), {"a": 1}, score=0.5)
+    names = [name for name in files(tmp_path / "sound") if name.parts[0] == "6"]
+    assert len(names) > 5
+    for i, name in enumerate(names):
+        damaged = shutil.copytree(tmp_path / "sound", tmp_path / str(i))
+        damage(damaged / name)
+        with Checkpoints(damaged, read_only=True) as checkpoints:
+            restored = checkpoints.restore(TEMPLATE, task_mesh(1))
+        assert restored.step == 3
+        assert bits(restored.state) == bits(make(3))
+        assert restored.passed_over.keys() == {6}
+        assert restored.passed_over[6].startswith(str(name.relative_to("6")))
+
+
+@pytest.mark.parametrize("step", [None, 7])
+def test_without_a_whole_one_the_newest_is_one_line_with_its_file(tmp_path, step):
+    with Checkpoints(tmp_path) as checkpoints:
+        for each in (5, 7):
+            checkpoints.save(each, make(), {"a": 1})
+            flip(tmp_path / str(each) / "info" / "metadata")
+        with pytest.raises(CheckpointError) as caught:
+            checkpoints.restore(TEMPLATE, task_mesh(1), step)
+        with pytest.raises(CheckpointError, match=f"{tmp_path / '8'}: is missing"):
+            checkpoints.restore(TEMPLATE, task_mesh(1), step=8)
+    assert f"{tmp_path / '7'}: info/metadata is not as it was written" in str(caught.value)
+    assert ("none of the others" in str(caught.value)) == (step is None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_without_a_list_is_none(tmp_path):
+    """What a kill leaves, and what older versions wrote."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make(), {})
+        (tmp_path / "1" / checksums.NAME).unlink()
+        with pytest.raises(CheckpointError, match="SHA256SUMS is missing: the save was cut short"):
+            checkpoints.restore(TEMPLATE, task_mesh(1))
+
+
+def test_after_cutting_back_a_damaged_step_is_saved_anew(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (3, 6):
+            checkpoints.save(step, make(step), {})
+        flip(tmp_path / "6" / checksums.NAME)
+        with pytest.raises(CheckpointError, match="a later one"):
+            checkpoints.save(5, make(5), {})
+        checkpoints.cut_back(3)
+        assert checkpoints.steps() == [3]
+        for step in (5, 6):
+            checkpoints.save(step, make(step), {})
+        restored = checkpoints.restore(TEMPLATE, task_mesh(1))
+    assert (restored.step, restored.passed_over) == (6, {})
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    scores = {1: 0.0, 2: 3.0, 3: 1.0, 4: 2.0, 5: None, 6: 3.0, 7: 1.0, 8: None}
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.best() is None
+        for step, score in scores.items():
+            checkpoints.save(step, make(step), {}, score)
+            if step == 5:
+                assert (checkpoints.steps(), checkpoints.best()) == ([2, 4, 5], 2)
+        assert checkpoints.steps() == [6, 7, 8], "of equals the later"
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert checkpoints.best() == 6
+
+
+class Killed(BaseException):
+    """Passes everything that handles errors, as kill -9 does."""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_save_that_is_killed_around_its_list_costs_no_checkpoint(tmp_path, monkeypatch, moment):
+    """Its files are all there, and nothing has been deleted yet."""
+    write = checksums.write
+
+    def killed(directory):
+        if moment == "after":
+            write(directory)
+        raise Killed
+
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(1, make(1), {})
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(checksums, "write", killed)
+            checkpoints.save(2, make(2), {})
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert checkpoints.steps() == [1, 2]
+        restored = checkpoints.restore(TEMPLATE, task_mesh(1))
+        assert restored.step == (2 if moment == "after" else 1)
+        checkpoints.cut_back(restored.step)
+        checkpoints.save(3, make(3), {})
+        assert checkpoints.steps() == [3]
+
+
+@contextmanager
+def file_size_limit(size: int):
+    """No file may grow beyond ``size`` bytes: the next write fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 # Orbax leaves coroutines behind where it fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("victim", ["state/manifest.ocdbt", "state/_METADATA", "info/metadata"])
-@pytest.mark.parametrize("damage", ["junk", "missing"])
-def test_an_unreadable_checkpoint_is_one_line_with_its_path(tmp_path, victim, damage):
+def test_a_disk_that_refuses_a_save_leaves_the_one_before(tmp_path):
+    noise = jax.random.normal(jax.random.key(0), (300_000,))
+    large = make(2)._replace(params={"w": noise, "b": noise})
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(7, make(), {"a": 1})
-    if damage == "junk":
-        (tmp_path / "7" / victim).write_bytes(b"junk")
-    else:
-        (tmp_path / "7" / victim).unlink()
-    with Checkpoints(tmp_path) as checkpoints, pytest.raises(CheckpointError) as caught:
-        checkpoints.restore(TEMPLATE, task_mesh(1))
-    assert str(tmp_path / "7") in str(caught.value)
-    assert "\n" not in str(caught.value)
+        checkpoints.save(1, make(1), {})
+        before = files(tmp_path / "1")
+        with file_size_limit(200_000), pytest.raises(CheckpointError) as caught:
+            checkpoints.save(2, large, {})
+        assert f"{tmp_path / '2'}: cannot be written" in str(caught.value)
+        assert "File too large" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert files(tmp_path / "1") == before
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore(TEMPLATE, task_mesh(1)).step == 1
+        checkpoints.save(2, make(2), {})
+        assert checkpoints.restore(TEMPLATE, task_mesh(1)).step == 2
+
+
+def test_a_full_disk_at_the_list_leaves_the_one_before(tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make(1), {})
+        with monkeypatch.context() as patch, pytest.raises(CheckpointError, match="No space left"):
+            patch.setattr(Path, "write_bytes", Mock(side_effect=full))
+            checkpoints.save(2, make(2), {})
+        assert checkpoints.restore(TEMPLATE, task_mesh(1)).step == 1
 
 
 @pytest.mark.parametrize(

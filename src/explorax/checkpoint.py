@@ -1,5 +1,7 @@
 """Checkpoints of a run's whole state, Orbax behind one small interface."""
 
+import json
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -9,7 +11,11 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from explorax import checksums
 from explorax.types import PyTree
+
+SCORE = "score.json"
+"""How good a checkpoint is, beside what Orbax writes of it."""
 
 
 class CheckpointError(Exception):
@@ -22,13 +28,18 @@ class Restored(NamedTuple):
     step: int
     state: PyTree
     info: dict[str, Any]  # as given to ``save``
+    passed_over: dict[int, str]  # newer steps that are damaged, and what is wrong with each
 
 
 class Checkpoints:
-    """The checkpoints in one directory; those before the newest few are deleted.
+    """The checkpoints in one directory: the newest few, and the best.
 
-    ``save`` returns once everything is on disk: the caller may donate the state right after. A
-    process that is killed while it saves leaves the previous checkpoint readable.
+    ``save`` returns once everything is written: the caller may donate the state right after. Every
+    checkpoint lists the digests of its files, and is deleted only after a newer one has its list:
+    a process that is killed while it saves, or a disk that is full, leaves the one before whole.
+
+    One without a list is damaged like one with a changed file. That includes those of versions
+    that wrote none: nothing tells them from what a kill has left of a save.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2, read_only: bool = False):
@@ -36,15 +47,15 @@ class Checkpoints:
 
         Args:
           directory: holds nothing but the checkpoints, a folder per step.
-          keep: how many of the newest to keep.
+          keep: how many of the newest to keep, besides the best.
           read_only: touches nothing; a directory that is missing holds no checkpoint.
         """
-        self.directory = Path(directory).absolute()
+        self.directory, self.keep = Path(directory).absolute(), keep
         if read_only:
             options = ocp.CheckpointManagerOptions(read_only=True)
         else:
+            # Orbax's own max_to_keep would delete before the new checkpoint has its digests.
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
                 create=True,
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=False,
@@ -57,11 +68,25 @@ class Checkpoints:
             raise CheckpointError(f"{self.directory}: {_one_line(error)}") from error
 
     def steps(self) -> list[int]:
-        """Steps that can be restored, ascending."""
+        """Steps that are there, damaged ones too, ascending."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state: PyTree, info: dict[str, Any]) -> None:
+    def best(self) -> int | None:
+        """The step with the highest score, of equals the latest; None where none has a score."""
+        scores = {step: self._score(step) for step in self.steps()}
+        known = [(score, step) for step, score in scores.items() if score is not None]
+        return max(known)[1] if known else None
+
+    def save(
+        self, step: int, state: PyTree, info: dict[str, Any], score: float | None = None
+    ) -> None:
         """Writes ``state`` and the JSON-able ``info`` as checkpoint ``step``.
+
+        Args:
+          step: later than those that are there.
+          state: pytree of arrays.
+          info: comes back with the state.
+          score: how good the state is, more is better; None: it is never the best.
 
         Raises:
           CheckpointError: it exists already, or could not be written.
@@ -69,12 +94,17 @@ class Checkpoints:
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(_leaves(state)), info=ocp.args.JsonSave(info)
         )
+        path = self._path(step)
         try:
             written = self._manager.save(step, args=args)
+            if written:
+                (path / SCORE).write_text(json.dumps(score), encoding="utf-8")
+                checksums.write(path)
+                self._delete(set(self.steps()[: -self.keep]) - {self.best()})
         except Exception as error:
             raise self._error(step, "cannot be written", error) from error
-        if not written:
-            raise CheckpointError(f"{self.directory / str(step)}: exists already")
+        if not written:  # Orbax says no more than that
+            raise CheckpointError(f"{path}: exists already, or a later one does")
 
     def restore(self, template: PyTree, mesh: Mesh, step: int | None = None) -> Restored:
         """Reads a checkpoint, bit for bit, onto every device of ``mesh``.
@@ -82,14 +112,12 @@ class Checkpoints:
         Args:
           template: pytree of the state's structure, shapes and dtypes, as of ``jax.eval_shape``.
           mesh: may have another number of devices than the one that was saved from.
-          step: which one; the latest if not given.
+          step: which one; if not given, the latest whose files are as they were written.
 
         Raises:
-          CheckpointError: there is none, it is unreadable, or it holds something else.
+          CheckpointError: there is none, it is damaged, or it holds something else.
         """
-        step = self._manager.latest_step() if step is None else step
-        if step is None:
-            raise CheckpointError(f"{self.directory}: holds no checkpoint")
+        step, passed_over = self._whole(self.steps() if step is None else [step])
         sharding = NamedSharding(mesh, P())
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), template
@@ -103,7 +131,18 @@ class Checkpoints:
             restored: Any = self._manager.restore(step, args=args)
         except Exception as error:  # Orbax raises whatever its layers below do
             raise self._error(step, "is not a readable checkpoint of this run", error) from error
-        return Restored(step, _fill(abstract, restored.state), restored.info)
+        return Restored(step, _fill(abstract, restored.state), restored.info, passed_over)
+
+    def cut_back(self, step: int) -> None:
+        """Deletes the checkpoints after ``step``, so that they can be saved anew.
+
+        Raises:
+          CheckpointError: one cannot be deleted.
+        """
+        try:
+            self._delete({later for later in self.steps() if later > step})
+        except OSError as error:
+            raise CheckpointError(f"{self.directory}: {_one_line(error)}") from error
 
     def close(self) -> None:
         """Frees the threads that Orbax started."""
@@ -114,6 +153,37 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _whole(self, steps: Sequence[int]) -> tuple[int, dict[int, str]]:
+        """The last of ``steps`` (ascending) that is whole, and what is wrong with those after it.
+
+        Raises:
+          CheckpointError: there is none.
+        """
+        faults: dict[int, str] = {}
+        for step in reversed(steps):
+            fault = checksums.fault(self._path(step))
+            if fault is None:
+                return step, faults
+            faults[step] = fault
+        if not faults:
+            raise CheckpointError(f"{self.directory}: holds no checkpoint")
+        others = "" if len(faults) == 1 else ", and none of the others is whole"
+        raise CheckpointError(f"{self._path(steps[-1])}: {faults[steps[-1]]}{others}")
+
+    def _score(self, step: int) -> float | None:
+        """As given to ``save``; None, too, where it cannot be read."""
+        try:
+            return json.loads((self._path(step) / SCORE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def _delete(self, steps: Set[int]) -> None:
+        for step in sorted(steps):
+            self._manager.delete(step)
+
+    def _path(self, step: int) -> Path:
+        return self.directory / str(step)
 
     def _check_fits(self, step: int, wanted: dict[str, jax.ShapeDtypeStruct]) -> None:
         """Raises ValueError unless names, shapes and dtypes agree; Orbax would cast in silence."""
@@ -128,7 +198,7 @@ class Checkpoints:
                 raise ValueError(f"{name} is {found}, expected {(leaf.shape, leaf.dtype)}")
 
     def _error(self, step: int, what: str, error: Exception) -> CheckpointError:
-        return CheckpointError(f"{self.directory / str(step)}: {what} ({_one_line(error)})")
+        return CheckpointError(f"{self._path(step)}: {what} ({_one_line(error)})")
 
 
 def _handlers() -> dict[str, ocp.CheckpointHandler]:
@@ -156,7 +226,9 @@ def _fill(abstract: PyTree, leaves: dict[str, Any]) -> PyTree:
     return jax.tree.map(fill, abstract)
 
 
-def _one_line(error: Exception, limit: int = 200) -> str:
-    """An error's kind and the start of its text."""
+def _one_line(error: Exception, limit: int = 300) -> str:
+    """An error's kind and its text, of a long one both ends: the cause is often the last of it."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:limit]}" + ("..." if len(text) > limit else "")
+    if len(text) > limit:
+        text = f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
+    return f"{type(error).__name__}: {text}"
