@@ -19,10 +19,12 @@ from run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Adapt a run's newest checkpoint to held-out tasks with the sparse reward."""
+    """Adapt what a run has learned to held-out tasks with the sparse reward."""
 
     run_dir: tyro.conf.Positional[Path]
     """Directory of the run."""
+    best: bool = False
+    """The checkpoint before which training earned most, in place of the newest."""
     tasks: Path | None = None
     """An .npz file of tasks (see explorax_envs.save_tasks) in place of the usual ones."""
     num_tasks: int = 100
@@ -62,7 +64,7 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
 
     import report_run
     import reports
-    from learners import restore_latest, set_up
+    from learners import restore_best, restore_latest, set_up
 
     out = asked.out or run.path
     if out.exists() and not out.is_dir():
@@ -74,10 +76,13 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
         tasks, source = reports.held_out_tasks(make_env(config.env), asked.num_tasks), None
     else:
         tasks, source = report_run.load_tasks(config, asked.tasks), str(asked.tasks)
-    state, meta_iteration = restore_latest(run, set_up(config))
+    restore = restore_best if asked.best else restore_latest
+    state, meta_iteration = restore(run, set_up(config))
+    console = Console(stderr=True)
+    console.print(f"checkpoint of meta-iteration {meta_iteration}", highlight=False)
     test = MetaTestConfig(asked.num_tasks, asked.num_iterations, asked.episodes)
     results, paths = report_run.report_metatest(
-        run, out, meta_iteration, test, state.params, tasks, source, Console(stderr=True)
+        run, out, meta_iteration, test, state.params, tasks, source, console
     )
     report_run.print_summary(Console(), results, paths)
 

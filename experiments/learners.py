@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ from jaxtyping import PRNGKeyArray
 from config import Config, RunConfig, SkillsRunConfig
 from errors import UsageError
 from explorax.algos import latent_diayn
-from explorax.checkpoint import CheckpointError, Checkpoints
+from explorax.checkpoint import CheckpointError, Checkpoints, Restored
 from explorax.meta_update import MetaLearner, build, over_seeds
 from explorax.parallel import task_mesh
 from explorax.sinks import META_RUN, SKILLS_RUN, RunKind, SinkError
@@ -153,9 +154,19 @@ def discovered_skills(config: Config) -> PyTree:
 
 
 def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
-    """theta of all seeds; the rest of the state, which is large, is let go."""
-    config = replace(run.config, train=replace(run.config.train, devices=1))
-    state, _ = restore_latest(run, set_up(config))
+    """theta of all seeds; the rest of the state, which is large, is let go.
+
+    Raises:
+      UsageError: the newest whole checkpoint is not the run's last.
+    """
+    sizes = run.config.train
+    config = replace(run.config, train=replace(sizes, devices=1))
+    state, done = restore_latest(run, set_up(config))
+    if done < sizes.num_iterations:
+        raise UsageError(
+            f"hierarchy.skills_dir: {run.path} is at {done} of {sizes.num_iterations} iterations; "
+            f"`make skills` goes on with --resume --run-dir {run.path}"
+        )
     return jax.device_get(state.params.sac.policy)
 
 
@@ -165,10 +176,33 @@ def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
 
 
 def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
-    """The newest state of a run, without touching the run."""
+    """The newest whole state of a run and its iteration, without touching the run."""
     with reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
-        restored = checkpoints.restore(template(setup), setup.mesh)
+        restored = restore(checkpoints, setup)
     return restored.state, restored.step
+
+
+def restore_best(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
+    """The state of a run that earned most, and its iteration, without touching the run.
+
+    Raises:
+      UsageError: nothing was earned before any of its checkpoints, or the best is damaged.
+    """
+    with reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:
+        best = checkpoints.best()
+        if best is None:
+            raise UsageError(f"best: no checkpoint in {run.checkpoints} has a score")
+        restored = restore(checkpoints, setup, best)
+    return restored.state, restored.step
+
+
+def restore(checkpoints: Checkpoints, setup: Setup, step: int | None = None) -> Restored:
+    """As ``Checkpoints.restore``; says on stderr which damaged checkpoints are passed over."""
+    restored = checkpoints.restore(template(setup), setup.mesh, step)
+    for newer, fault in restored.passed_over.items():
+        path = checkpoints.directory / str(newer)
+        print(f"{path}: {fault}; {restored.step} is used in its place", file=sys.stderr)
+    return restored
 
 
 def template(setup: Setup) -> LearnerState:

@@ -16,8 +16,9 @@ from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.sinks import JsonlSink, Progress, Sink, WandbSink, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
 from explorax.types import LearnerState
-from learners import Setup, first_state, reading, spread, template
+from learners import Setup, first_state, reading, restore, spread
 from run_directory import RunDirectory, check_same
+from scores import Scores
 from skill_sources import source_of, write_source
 
 
@@ -66,8 +67,10 @@ def _fit(
     sinks: list[list[Sink]] = [[JsonlSink(member.metrics, keys) for member in members]]
     if config.wandb.mode != "disabled" and start.meta_iteration < sizes.num_iterations:
         sinks.append([_wandb(member, group=run) for member in members])
+    scores = Scores(run, setup.kind.score)
 
     def on_metrics(rows: Sequence[dict[str, float]]) -> None:
+        scores.add(rows)
         for of_members in sinks:
             for sink, row in zip(of_members, rows, strict=True):
                 sink.write(row)
@@ -75,7 +78,7 @@ def _fit(
 
     callbacks = Callbacks(
         on_metrics,
-        save=lambda step, state: checkpoints.save(step, state, to_json(config)),
+        save=lambda step, state: checkpoints.save(step, state, to_json(config), scores.mean()),
         should_stop=stop,
         compiling=progress.compiling,
     )
@@ -112,11 +115,14 @@ def _writing(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Itera
 
 
 def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
-    """The last checkpoint, or the first state; metrics.jsonl is cut back to it."""
+    """The last whole checkpoint, or the first state; what came after it is cut off.
+
+    That is lines of metrics.jsonl, and checkpoints that are damaged.
+    """
     config = run.config
     state, done = None, 0
     if checkpoints.steps():
-        restored = checkpoints.restore(template(setup), setup.mesh)
+        restored = restore(checkpoints, setup)
         state, done = restored.state, restored.step
         path = run.checkpoints / str(done)
         try:
@@ -132,6 +138,7 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
     if state is None:
         state = first_state(config, setup)
     wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
+    checkpoints.cut_back(done)
     return Start(state, done, wall_s[0])
 
 

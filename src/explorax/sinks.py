@@ -66,6 +66,7 @@ class RunKind(NamedTuple):
     iteration: str  # what an update is called
     metric_keys: tuple[str, ...]  # of every line of the JSONL file
     show: Callable[[Mapping[str, float]], str]  # the numbers that matter
+    score: str | None  # the metric whose highest mean marks the best checkpoint
 
 
 def _show_adaptation(metrics: Mapping[str, float]) -> str:
@@ -81,8 +82,9 @@ def _show_skills(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{word} {metrics[key]:z.2f}" for key, word in shown.items() if key in metrics)
 
 
-META_RUN = RunKind("meta-iteration", METRIC_KEYS, _show_adaptation)
-SKILLS_RUN = RunKind("iteration", SKILL_METRIC_KEYS, _show_skills)
+META_RUN = RunKind("meta-iteration", METRIC_KEYS, _show_adaptation, score="return_post")
+# A discriminator that gets better raises the intrinsic reward of skills that stay as they are.
+SKILLS_RUN = RunKind("iteration", SKILL_METRIC_KEYS, _show_skills, score=None)
 
 
 class SinkError(Exception):

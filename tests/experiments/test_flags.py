@@ -141,14 +141,6 @@ def test_a_config_that_is_none(refused, finished, content):
     refused(evaluate.main, [finished], finished / "config.json")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_unreadable_checkpoint(refused, finished):
-    (finished / "checkpoints" / "6" / "state" / "manifest.ocdbt").write_bytes(b"junk")
-    path = finished / "checkpoints" / "6"
-    refused(train.main, ["--resume", f"--run-dir={finished}"], path)
-    refused(evaluate.main, [finished], path)
-
-
 def test_broken_metrics(refused, finished):
     lines = (finished / "metrics.jsonl").read_text().splitlines()
     (finished / "metrics.jsonl").write_text("\n".join(["junk", *lines]) + "\n")

@@ -22,6 +22,7 @@ import train
 from child_runs import changed_flags
 from cli import parse_skills, parse_train, run_main
 from config import from_json, settings_id, to_json
+from explorax.checksums import NAME
 from explorax.sinks import read_jsonl
 from learners import restore_latest, set_up
 from run_directory import RunDirectory
@@ -202,3 +203,14 @@ def test_the_config_survives_json(discovered):
     config = parse_train([*TINY, f"--hierarchy.skills-dir={discovered}"])
     assert config.hierarchy.skills_dir == discovered
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+def test_skills_whose_last_checkpoint_is_damaged_are_not_chosen_among(discovered, tmp_path, capfd):
+    """Those of the one before are other skills; their run can be resumed."""
+    checkpoints = discovered / "checkpoints"
+    shutil.copytree(checkpoints / "2", checkpoints / "1")
+    (checkpoints / "2" / NAME).unlink()
+    flags = [*TINY, f"--hierarchy.skills-dir={discovered}", f"--run-dir={tmp_path / 'run'}"]
+    assert run_main(train.main, flags) == 2
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: hierarchy.skills_dir: {discovered} is at 1 of 2 iterations")
