@@ -175,6 +175,18 @@ def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
     return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
 
 
+def last_or_first(config: RunConfig, setup: Setup, checkpoints: Checkpoints) -> Restored:
+    """Where a run goes on: its newest whole checkpoint; without any where it begins, info empty.
+
+    Raises:
+      CheckpointError: there are checkpoints, but none is whole.
+      UsageError: as ``first_state``.
+    """
+    if checkpoints.steps():
+        return restore(checkpoints, setup)
+    return Restored(0, first_state(config, setup), {}, {})
+
+
 def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
     """The newest whole state of a run and its iteration, without touching the run."""
     with reading(), Checkpoints(run.checkpoints, read_only=True) as checkpoints:

@@ -11,12 +11,13 @@ import jax
 from rich.console import Console
 
 from config import Config, flatten, from_json, to_json
+from diagnosis import what_broke
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.sinks import JsonlSink, Progress, Sink, WandbSink, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
 from explorax.types import LearnerState
-from learners import Setup, first_state, reading, restore, spread
+from learners import Setup, last_or_first, reading, spread
 from run_directory import RunDirectory, check_same
 from scores import Scores
 from skill_sources import source_of, write_source
@@ -41,7 +42,7 @@ def train(
     """
     with reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
         start = _begin(run, setup, checkpoints)
-        with _writing(run, setup, checkpoints), _stop_signal(console) as stop:
+        with _writing(run, setup, checkpoints, console), _stop_signal(console) as stop:
             run.write_config()
             if isinstance(run.config, Config) and run.config.has_frozen_skills:
                 write_source(run, source_of(run.config))
@@ -97,17 +98,14 @@ def _together(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _writing(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Iterator[None]:
+def _writing(
+    run: RunDirectory, setup: Setup, checkpoints: Checkpoints, console: Console
+) -> Iterator[None]:
     """What cannot be written, or is not worth it, ends the run."""
     try:
         yield
     except NonFiniteError as error:
-        steps, unit = checkpoints.steps(), setup.kind.iteration
-        kept = f"the checkpoint of {unit} {steps[-1]} is kept" if steps else "none was saved"
-        seeds = ", ".join(str(run.members()[m].config.seed) for m in error.members)
-        of_seeds = f", seed {seeds}" if run.config.num_seeds > 1 else ""
-        where = f"{unit} {error.meta_iteration}{of_seeds}"
-        raise RunError(f"{error.WHAT} at {where}; {kept}") from error
+        raise RunError(what_broke(run, setup, checkpoints, error, console)) from error
     except CheckpointError as error:
         raise RunError(str(error)) from error
     except OSError as error:
@@ -120,10 +118,9 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
     That is lines of metrics.jsonl, and checkpoints that are damaged.
     """
     config = run.config
-    state, done = None, 0
-    if checkpoints.steps():
-        restored = restore(checkpoints, setup)
-        state, done = restored.state, restored.step
+    restored = last_or_first(config, setup, checkpoints)
+    done = restored.step
+    if restored.info:
         path = run.checkpoints / str(done)
         try:
             saved_with = from_json(restored.info)
@@ -135,11 +132,9 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
             f"train.num_iterations: {config.train.num_iterations} asked for, but the run in "
             f"{run.path} is at {done} already"
         )
-    if state is None:
-        state = first_state(config, setup)
     wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
     checkpoints.cut_back(done)
-    return Start(state, done, wall_s[0])
+    return Start(restored.state, done, wall_s[0])
 
 
 def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:

@@ -1,6 +1,7 @@
 """The host's loop: chunks of meta-updates in one compiled program, metrics fetched one late."""
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +22,19 @@ Chunk = Callable[[LearnerState, Int[Array, ""]], tuple[LearnerState, Metrics]]
 class NonFiniteError(Exception):
     """What was learned, or sampled, is no longer finite."""
 
-    WHAT = "parameters or returns are not finite"
+    def __init__(
+        self, meta_iteration: int, members: Sequence[int] = (0,), metrics: Sequence[str] = ()
+    ):
+        """Says at which meta-iteration.
 
-    def __init__(self, meta_iteration: int, members: Sequence[int] = (0,)):
-        """Of the seeds that are trained together, ``members`` are those that broke (from 0)."""
-        super().__init__(f"{self.WHAT} at meta-iteration {meta_iteration}")
+        Args:
+          meta_iteration: the first whose update is not finite.
+          members: of the seeds that are trained together, those that broke (from 0).
+          metrics: names of those of their metrics that are not finite.
+        """
+        super().__init__(f"parameters or returns are not finite at meta-iteration {meta_iteration}")
         self.meta_iteration, self.members = meta_iteration, tuple(members)
+        self.metrics = tuple(metrics)
 
 
 class Schedule(NamedTuple):
@@ -152,7 +160,7 @@ def fit(
     """
     chunk = compile_chunk(learner, schedule.chunk_size)
     state = replicate(state, mesh)
-    done = int(jnp.ravel(state.iteration)[0])  # all seeds are as far
+    done = _iterations(state)
     clock = _Clock(wall_s, learner.steps_per_update)
     pending: _Pending | None = None
     first = True
@@ -188,7 +196,48 @@ def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
         callbacks.on_metrics([counters | row for row in rows])
         broken = [m for m in members if rows[m]["finite"] != 1.0]
         if broken:
-            raise NonFiniteError(chunk.start + i + 1, broken)
+            names = [n for n in columns if not all(math.isfinite(rows[m][n]) for m in broken)]
+            raise NonFiniteError(chunk.start + i + 1, broken, names)
+
+
+class Replayed(NamedTuple):
+    """An update that was run a second time."""
+
+    finite: bool
+    leaves: list[str]  # names of the state's arrays that are not finite after it
+
+
+def replay(
+    learner: Learner, state: LearnerState, mesh: Mesh, chunk_size: int, meta_iteration: int
+) -> Replayed:
+    """Runs the updates up to ``meta_iteration`` again, to the bit as ``fit`` has run them.
+
+    Args:
+      learner: as given to ``fit``.
+      state: from before that iteration; donated.
+      mesh: as given to ``fit``.
+      chunk_size: the same.
+      meta_iteration: whose update is looked at.
+    """
+    chunk = compile_chunk(learner, chunk_size)
+    state = replicate(state, mesh)
+    finite = True
+    for done in range(_iterations(state), meta_iteration, chunk_size):
+        size = min(chunk_size, meta_iteration - done)
+        state, metrics = chunk(state, replicate(np.int32(size), mesh))
+        finite = bool(np.all(metrics["finite"][size - 1] == 1.0))
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    names = [
+        jax.tree_util.keystr(path, simple=True, separator=".")
+        for path, leaf in leaves
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all()
+    ]
+    return Replayed(finite, names)
+
+
+def _iterations(state: LearnerState) -> int:
+    """Updates done; all seeds are as far."""
+    return int(jnp.ravel(state.iteration)[0])
 
 
 class StopSignal:

@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -159,34 +158,6 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     assert figure.main([str(whole), f"--out={tmp_path / 'drawn'}"]) == 0
     rows = (tmp_path / "drawn-runs.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 3
-
-
-def test_parameters_that_are_not_finite_end_the_run(tiny, tmp_path, monkeypatch, capfd):
-    """The iteration is named, the last good checkpoint stays, exit code 1."""
-    build = learners.build
-
-    def build_broken(*args):
-        learner = build(*args)
-
-        def update(state):
-            state, metrics = learner.update(state)
-            broken = state.iteration >= 5
-            poison = lambda x: jnp.where(broken, jnp.nan, x)  # noqa: E731
-            state = state._replace(params=jax.tree.map(poison, state.params))
-            return state, metrics | {"finite": 1.0 - broken.astype(jnp.float32)}
-
-        return learner._replace(update=update)
-
-    monkeypatch.setattr(learners, "build", build_broken)
-    run_dir = tmp_path / "broken"
-    flags = [*tiny, "--train.num-iterations=20", f"--run-dir={run_dir}"]
-    assert run_main(train.main, flags) == 1
-    error = capfd.readouterr().err.splitlines()[-1]
-    assert "meta-iteration 5" in error
-    assert "the checkpoint of meta-iteration 3 is kept" in error
-    assert steps(run_dir) == [3]
-    assert read_jsonl(run_dir / "metrics.jsonl")[-1]["finite"] == 0.0
-    assert not (run_dir / "metatest.json").exists()
 
 
 def test_the_default_directory_is_new_and_below_runs(tmp_path, monkeypatch):
