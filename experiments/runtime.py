@@ -34,7 +34,8 @@ def configure_jax(num_devices: int) -> None:
             jax.config.update("jax_num_cpu_devices", min(most, cpu_cores()))
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what Orbax logs it raises, too
+    for name in ("absl", "asyncio"):  # what Orbax and its tasks log is raised, too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     jax.config.update("jax_default_matmul_precision", "highest")
 
 

@@ -109,7 +109,7 @@ def _writing(
     except CheckpointError as error:
         raise RunError(str(error)) from error
     except OSError as error:
-        raise RunError(f"{error.filename or 'the run directory'}: {error.strerror}") from error
+        raise RunError(f"{error.filename or run.path}: {error.strerror}") from error
 
 
 def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:

@@ -9,6 +9,7 @@ import resource
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 from unittest.mock import Mock
 
@@ -253,6 +254,20 @@ def test_a_disk_that_refuses_a_save_leaves_the_one_before(tmp_path):
         assert checkpoints.restore(TEMPLATE, task_mesh(1)).step == 1
         checkpoints.save(2, make(2), {})
         assert checkpoints.restore(TEMPLATE, task_mesh(1)).step == 2
+
+
+def test_a_full_disk_is_noticed_before_a_save(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make(1), {})
+        before = files(tmp_path)
+        with monkeypatch.context() as patch, pytest.raises(CheckpointError) as caught:
+            patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500_000))
+            checkpoints.save(2, make(2), {})
+    assert str(caught.value) == (
+        f"{tmp_path / '2'}: cannot be written (OSError: [Errno 28] No space left on device: "
+        "1.0 MB are needed, 0.5 MB are free)"
+    )
+    assert files(tmp_path) == before
 
 
 def test_a_full_disk_at_the_list_leaves_the_one_before(tmp_path, monkeypatch):

@@ -1,6 +1,9 @@
 """Checkpoints of a run's whole state, Orbax behind one small interface."""
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,6 +19,8 @@ from explorax.types import PyTree
 
 SCORE = "score.json"
 """How good a checkpoint is, beside what Orbax writes of it."""
+OVERHEAD = 1_000_000
+"""Bytes that are enough for all of a checkpoint but the arrays."""
 
 
 class CheckpointError(Exception):
@@ -96,6 +101,7 @@ class Checkpoints:
         )
         path = self._path(step)
         try:
+            self._check_space(state)
             written = self._manager.save(step, args=args)
             if written:
                 (path / SCORE).write_text(json.dumps(score), encoding="utf-8")
@@ -153,6 +159,14 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _check_space(self, state: PyTree) -> None:
+        """Raises OSError where a disk is full: Orbax notices in many threads, each with a page."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + OVERHEAD
+        free = shutil.disk_usage(self.directory).free
+        if free < needed:
+            sizes = f"{needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free"
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {sizes}")
 
     def _whole(self, steps: Sequence[int]) -> tuple[int, dict[int, str]]:
         """The last of ``steps`` (ascending) that is whole, and what is wrong with those after it.

@@ -1,6 +1,8 @@
 """Checkpoints that are not as they were written: passed over, said so, and saved anew."""
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -8,9 +10,10 @@ import evaluate
 import explore
 import train
 from cli import run_main
+from explorax import checksums
 from explorax.checkpoint import SCORE, Checkpoints
 from explorax.checksums import NAME
-from explorax.sinks import read_jsonl
+from explorax.sinks import JsonlSink, read_jsonl
 from stopped_runs import final_bits, steps
 
 SIZES = ["--num-iterations=1", "--num-tasks=4", "--episodes=4"]
@@ -57,6 +60,38 @@ def test_explore_wants_the_last_step_of_a_run(finished, tmp_path, capfd):
     lines = capfd.readouterr().err.splitlines()
     assert "3 is used in its place" in lines[0]
     assert "is at 3 of 6 meta-iterations" in lines[1]
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "metrics"])
+def test_a_full_disk_ends_a_run_that_can_go_on(tiny, finished, tmp_path, monkeypatch, capfd, where):
+    """Exit code 1, and one line that names the path."""
+    run_dir = tmp_path / "full"
+    write, line = checksums.write, JsonlSink.write
+
+    def write_until_full(path):
+        (full_disk if path.name == "6" else write)(path)
+
+    def line_until_full(sink, metrics):
+        (full_disk if metrics["meta_iteration"] == 5 else line)(sink, metrics)
+
+    with monkeypatch.context() as patch:
+        if where == "checkpoint":
+            patch.setattr(checksums, "write", write_until_full)
+        else:
+            patch.setattr(JsonlSink, "write", line_until_full)
+        flags = [*tiny, "--train.num-iterations=6", f"--run-dir={run_dir}"]
+        assert run_main(train.main, flags) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    path = run_dir / "checkpoints" / "6" if where == "checkpoint" else run_dir
+    assert error.startswith(f"error: {path}: ")
+    assert "No space left on device" in error
+    assert run_main(train.main, ["--resume", f"--run-dir={run_dir}"]) == 0
+    assert "resumed at meta-iteration 3" in capfd.readouterr().err
+    assert final_bits(run_dir) == final_bits(finished)
 
 
 @pytest.mark.parametrize("kind", ["damaged", "older"])
