@@ -26,3 +26,11 @@ def test_files_that_it_names_exist():
     assert named
     for path in named:
         assert (ROOT / path).is_file(), path
+
+
+def test_tests_that_it_names_exist():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text())
+    assert len(named) > 10
+    source = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in named:
+        assert f"def {name}(" in source, name
