@@ -1,7 +1,6 @@
 """The full meta-gradient against finite differences in float64."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from explorax import meta_update
-from explorax.adapt import Batch, policy_objective
+from explorax.adapt import Batch
 from explorax.config import MetaConfig, PPOConfig
 from explorax.nets import gaussian_mlp_policy
 from explorax.optimizers import adapted_kl_coef
@@ -118,25 +117,6 @@ def test_the_gradient_reaches_latents_and_step_sizes_through_z():
     for leaf in (*gradient.latent, *gradient.step_sizes.latent):
         assert np.all(np.isfinite(leaf)) and np.max(np.abs(leaf)) > 1e-4
     np.testing.assert_array_equal(gradient.latent.mean[1], 0.0)  # a task that was not drawn
-
-
-@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
-def test_exploration_has_the_policy_gradient_of_the_episodes_before_adaptation(optimizer):
-    """For theta alone, and beside the gradient that there is without."""
-    without = dataclasses.replace(BASE, optimizer=optimizer)
-    policy, meta, batch = problem(without, shift=0.0)
-    gradients = [
-        gradient_at_sampling(dataclasses.replace(without, explore_coef=coef)) for coef in (0.0, 0.7)
-    ]
-    got = jax.tree.map(lambda a, b: b - a, *gradients)
-    before = jax.tree.map(lambda x: x[0], batch)
-    gradient = jax.vmap(jax.grad(partial(policy_objective, policy)), in_axes=(None, 0))
-    score = gradient(meta.policy, before)
-    expected = jax.tree.map(lambda g: -0.7 * jnp.mean(g, axis=0), score)
-    assert max(np.max(np.abs(g)) for g in jax.tree.leaves(expected)) > 1e-3
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got.policy, expected)
-    for leaf in jax.tree.leaves(got._replace(policy=())):
-        np.testing.assert_array_equal(leaf, 0.0)
 
 
 def test_step_sizes_stay_where_they_are_not_to_be_learned():

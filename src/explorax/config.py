@@ -129,9 +129,6 @@ class MetaConfig:
     """The tasks' mu start at N(0, this^2); log sigma starts at 0."""
     kl_coef: float = 0.05
     """Weight w of KL(N(mu_i, sigma_i) || N(0, I)) on the pre-update latents."""
-    explore_coef: float = 0.0
-    """Weight in the outer loss of the episodes before adaptation, by what they earn themselves (0:
-    they count by what adaptation makes of them)."""
     discount: float = 0.99
     """Per control step."""
     gae_lambda: float = 1.0
@@ -170,7 +167,6 @@ class MetaConfig:
         require(self.inner_lr_params > 0, "meta.inner_lr_params", "must be positive")
         require(self.init_latent_std >= 0, "meta.init_latent_std", "must not be negative")
         require(self.kl_coef >= 0, "meta.kl_coef", "must not be negative")
-        require(self.explore_coef >= 0, "meta.explore_coef", "must not be negative")
         require(0 < self.discount <= 1, "meta.discount", "must be in (0, 1]")
         require(0 <= self.gae_lambda <= 1, "meta.gae_lambda", "must be in [0, 1]")
         require(
@@ -195,7 +191,6 @@ class MetaConfig:
             because = "when meta.memory_size is not 0"
             require(self.latent_dim == 0, "meta.latent_dim", f"must be 0 {because}")
             require(self.optimizer == "ppo", "meta.optimizer", f"must be 'ppo' {because}")
-            require(self.explore_coef == 0, "meta.explore_coef", f"must be 0 {because}")
             require(not alone, "meta.test_optimizer", f"must be 'sgd' {because}")
             require(self.estimator == "loglik", "meta.estimator", f"must be 'loglik' {because}")
             # else the value after an episode's end would have to be that of the next one's start

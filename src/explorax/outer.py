@@ -131,9 +131,6 @@ def task_loss(
         loss -= entropy_bonus(config, dist)
     if config.estimator == "emaml":
         loss -= sum(sampling_surrogate(policy, config, p, b, credit) for p, b in pre)
-    if config.explore_coef > 0:
-        explored = sum(exploration_surrogate(policy, config, p, b) for p, b in pre)
-        loss -= config.explore_coef * explored
     kl_pre = jnp.zeros(())
     if config.optimizer == "promp" and pre:
         dists = [act_again(policy, p.policy, latent_again(p, b), b)[0] for p, b in pre]
@@ -194,15 +191,6 @@ def sampling_surrogate(
         _, log_ratio = act_again(policy, params.policy, z, batch)
         total += jnp.sum(improvement(config, log_ratio, credit)[0] * trajectory.alive)
     return total / trajectory.reward.shape[-1]
-
-
-def exploration_surrogate(
-    policy: Policy, config: MetaConfig, params: TaskParams, batch: Batch
-) -> Float[Array, ""]:
-    """mean_{k,t} ratio * advantage of one pre-update stage, its z constant: for theta alone."""
-    z, advantage = jax.lax.stop_gradient((batch.trajectory.latent, batch.advantage))
-    _, log_ratio = act_again(policy, params.policy, z, batch)
-    return jnp.mean(improvement(config, log_ratio, advantage)[0])
 
 
 def mean_task_loss(
