@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ablation_runs import SKILLED, Run, config_of, steps_of_meta_training, steps_of_skills
-from comparisons import Scores, metrics_of
+from comparisons import Scores, minutes
 from explorax.sinks import finite_or_none
 from intervals import difference, interval, mean
 from run_directory import RunDirectory
@@ -92,12 +92,6 @@ def costs(run: Run) -> Line:
         "skill_steps": steps_of_skills(run.config),
         "minutes": minutes([first.path, *skills]),
     }
-
-
-def minutes(run_dirs: Sequence[Path]) -> float | None:
-    """What training took, all runs together; None where there was none."""
-    last = [records[-1]["wall_s"] for records in map(metrics_of, run_dirs) if records]
-    return sum(last) / 60 if last else None
 
 
 def write_table(path: Path, lines: Sequence[Line]) -> None:

@@ -27,7 +27,7 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
       UsageError: a directory has another run.
       RunError: one ended before its end; those before it are kept.
     """
-    commands = {path: _command(config, path) for path, config in wanted.items()}
+    commands = {path: command_of(config, path) for path, config in wanted.items()}
     for i, (path, command) in enumerate(commands.items(), start=1):
         said = "is there" if command is None else " ".join(["python", *command])
         print(f"[{i}/{len(commands)}] {path}: {said}", file=sys.stderr)
@@ -41,8 +41,12 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
     return list(commands)
 
 
-def _command(config: RunConfig, path: Path) -> list[str] | None:
-    """What to run for ``config`` to be in ``path``; None where it is."""
+def command_of(config: RunConfig, path: Path) -> list[str] | None:
+    """What Python has to run for ``config`` to be in ``path``; None where it is.
+
+    Raises:
+      UsageError: the directory has another run.
+    """
     script = str(Path(__file__).with_name(f"{config.target}.py"))
     if not path.exists():
         flags = [f"--preset={config.preset}", f"--run-dir={path}", *changed_flags(config)]

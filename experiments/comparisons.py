@@ -187,6 +187,12 @@ def metrics_of(run_dir: Path) -> list[dict[str, Any]]:
         raise UsageError(str(error)) from error
 
 
+def minutes(run_dirs: Sequence[Path]) -> float | None:
+    """What training took, all runs together; None where there was none."""
+    last = [records[-1]["wall_s"] for records in map(metrics_of, run_dirs) if records]
+    return sum(last) / 60 if last else None
+
+
 TRAINING_COLUMNS = (
     "meta_iteration", "env_steps", "wall_s", "steps_per_s", "return_pre", "return_post",
     "success_pre", "success_post", "kl_latent", "kl_policy", "action_std", "inner_lr_mean",

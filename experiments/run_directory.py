@@ -159,10 +159,7 @@ def check_same(was: RunConfig, now: RunConfig, where: str) -> None:
 
 def default_path(config: RunConfig) -> Path:
     """A new name below runs/."""
-    seeds = f"seed{config.seed}"
-    if config.num_seeds > 1:
-        seeds = f"seeds{config.seed}to{config.seed + config.num_seeds - 1}"
-    stem = f"{config.preset}-{seeds}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = f"{config.preset}-{seeds_name(config)}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = Path("runs") / stem, 1
     while path.exists():
         number += 1
@@ -170,8 +167,20 @@ def default_path(config: RunConfig) -> Path:
     return path
 
 
+def seeds_name(config: RunConfig) -> str:
+    """A run's seeds, for the names of files."""
+    if config.num_seeds == 1:
+        return f"seed{config.seed}"
+    return f"seeds{config.seed}to{config.seed + config.num_seeds - 1}"
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes a file, whole or not at all."""
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
