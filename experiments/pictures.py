@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 BEFORE, AFTER, IDLE = "#9aa3ad", "#2b4c7e", "#30343a"
 PAPER = {
@@ -197,6 +198,59 @@ def _points(curve: Mapping[str, float], last: int) -> tuple[list[int], list[floa
     """x and y up to ``last``."""
     pairs = sorted((int(x), y) for x, y in curve.items() if int(x) <= last)
     return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+class Panel(NamedTuple):
+    """One hyperparameter of a sweep and what its runs scored."""
+
+    name: str
+    x: Sequence[float]  # its value in each run, or the value's place among ``ticks``
+    ticks: Sequence[str] | None = None  # the values where they are listed
+    log: bool = False
+
+
+def hyperparameters(
+    path: Path, panels: Sequence[Panel], scores: Sequence[float], best: Sequence[bool], metric: str
+) -> None:
+    """What every run scored over each hyperparameter, with the mean at, or near, its values.
+
+    Args:
+      path: PNG to write.
+      panels: one per hyperparameter.
+      scores: of each run.
+      best: which runs are of the best setting.
+      metric: what is scored.
+    """
+    figure, axes = _figure("Runs of a sweep; filled: the best setting", num_panels=len(panels))
+    y, is_best = np.array(scores), np.array(best, dtype=bool)
+    for ax, panel in zip(axes, panels, strict=True):
+        x = np.array(panel.x, dtype=float)
+        ax.plot(*_means(x, y, panel), color=BEFORE, label="mean")
+        ax.plot(x[~is_best], y[~is_best], "o", color=AFTER, mfc="none", label="runs")
+        ax.plot(x[is_best], y[is_best], "o", color=PAPER["MAESN"], markersize=9, label="best")
+        ax.set(xlabel=panel.name, ylabel=metric)
+        if panel.log:
+            ax.set_xscale("log")
+            ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}")
+            ax.xaxis.set_minor_locator(NullLocator())
+        if panel.ticks is not None:
+            ax.set_xticks(range(len(panel.ticks)), panel.ticks)
+            ax.set_xlim(-0.5, len(panel.ticks) - 0.5)
+    _legend_below(figure, axes[0])
+    figure.savefig(path)
+
+
+def _means(x: np.ndarray, y: np.ndarray, panel: Panel) -> tuple[list[float], list[float]]:
+    """At each listed value, or of a fifth of the range at its middle."""
+    if panel.ticks is not None:
+        places = np.unique(x)
+        return places.tolist(), [float(y[x == place].mean()) for place in places]
+    scaled = np.log(x) if panel.log else x
+    edges = np.linspace(scaled.min(), scaled.max(), 6)
+    middles, of_bin = (edges[:-1] + edges[1:]) / 2, np.digitize(scaled, edges[1:-1])
+    filled = [i for i in range(len(middles)) if (of_bin == i).any()]
+    at = np.exp(middles) if panel.log else middles
+    return at[filled].tolist(), [float(y[of_bin == i].mean()) for i in filled]
 
 
 def _figure(title: str, num_panels: int = 2, height: float = 4) -> tuple[Figure, Sequence[Axes]]:

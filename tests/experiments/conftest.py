@@ -9,6 +9,7 @@ import pytest
 import episode_pictures
 import train
 from cli import run_main
+from fake_sweeps import FakeRuns
 
 TINY = [
     "--preset=point-maesn",
@@ -50,6 +51,15 @@ def refused(tmp_path, monkeypatch, capfd, snapshot):
         assert snapshot(tmp_path) == before
 
     return check
+
+
+@pytest.fixture
+def fake_runs(tmp_path, monkeypatch):
+    """A sweep's runs train nothing, below an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    runs = FakeRuns()
+    monkeypatch.setattr("sweep_queue.command_of", runs)
+    return runs
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,104 @@
+"""Trains the runs of a sweep and compares them: ``python experiments/sweep.py SPEC.yaml``.
+
+The same command goes on where a sweep was stopped: finished runs are left alone, begun ones
+continue from their checkpoints, failed ones are tried again.
+Exit codes: 0 done, 1 a run failed, 2 wrong spec, flags or paths, 128 + n stopped by signal n.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from cli import parse, run_main
+from errors import UsageError
+from executors import local_places, run_local
+from explorax.config import require
+from skill_sources import prepare
+from sweep_directory import ROOT, SweepDirectory
+from sweep_queue import SweepQueue
+from sweep_results import print_ranking, ranking, read_results, write_results
+from sweep_search import search_of
+from sweep_settings import SweepRun, first_runs
+from sweep_spec import SweepSpec, read_spec
+
+WIDTH = 140
+"""Characters of a table in a file or a pipe."""
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Train what a sweep lacks, one process per run, and draw what came of it."""
+
+    spec: tyro.conf.Positional[Path]
+    """The YAML file that says what is varied; see experiments/sweeps."""
+    jobs: int | None = None
+    """Runs at the same time; without it one per GPU, or one where there is none."""
+    sweep_dir: Path | None = None
+    """Where the sweep is kept; runs/sweeps/NAME of its spec if not given."""
+
+    def __post_init__(self):
+        require(self.jobs is None or 1 <= self.jobs <= 1024, "jobs", "must be in 1..1024")
+
+    @property
+    def path(self) -> Path:
+        """Where the sweep is kept."""
+        return self.sweep_dir or ROOT / self.spec.stem
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the sweep that the flags name."""
+    asked = parse(SweepConfig, argv)
+    sweep = SweepDirectory(asked.path, read_spec(asked.spec))
+    runs, places = _checked(asked, sweep.spec)
+    with sweep.begin() as lock:
+        for run in runs:
+            prepare(run.config)  # skills that several runs need are discovered once, before them
+        queue = SweepQueue(sweep, search_of(sweep.spec, sweep.journal))
+        stopped = run_local(queue.next_job, queue.on_done, places, keep_open=[lock])
+    if stopped is not None:
+        print(
+            f"stopped by {stopped.name}; the same command goes on: "
+            f"python experiments/sweep.py {' '.join(argv)}",
+            file=sys.stderr,
+        )
+        return 128 + stopped
+    _report(sweep)
+    if queue.failed:
+        print(f"failed: {', '.join(queue.failed)}", file=sys.stderr)
+    return 1 if queue.failed else 0
+
+
+def _checked(asked: SweepConfig, spec: SweepSpec) -> tuple[list[SweepRun], list[dict[str, str]]]:
+    """The runs that are known so far, none of them refused, and where they are to be."""
+    try:
+        runs = first_runs(spec)
+    except ValueError as error:
+        raise UsageError(f"{asked.spec}: {error}") from error
+    try:
+        return runs, local_places(asked.jobs)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _report(sweep: SweepDirectory) -> None:
+    """Writes, draws and prints what the finished runs came to."""
+    from sweep_picture import draw  # takes seconds to import
+
+    results = read_results(sweep)
+    ranked = ranking(sweep.spec, results)
+    table, picture = sweep.path / "results.csv", sweep.path / "sweep.png"
+    write_results(table, sweep.spec, results)
+    files = [table]
+    if draw(picture, sweep.spec, results, ranked):
+        files.append(picture)
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    print_ranking(console, sweep.spec, ranked)
+    print("\n".join(map(str, files)))
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

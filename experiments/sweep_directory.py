@@ -1,0 +1,170 @@
+"""A sweep's directory: what lies where in it, and that two sweeps never write into one.
+
+- spec.json: the sweep, as it was started
+- manifest.jsonl: a line per run with its id, seeds, varied fields and flags
+- states.json: how the runs stand that were begun and are not finished
+- runs/ID/ and logs/ID.log: a run's own directory, and what it printed
+- journal.log: what tpe has asked and was told
+- results.csv, sweep.png: what came of it
+"""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from config import flatten
+from errors import UsageError
+from run_directory import write_json, write_whole
+from sweep_settings import SweepRun, runs_of
+from sweep_spec import SweepSpec, content_of, spec_from
+
+ROOT = Path("runs/sweeps")
+"""Where sweeps are, each in the directory of its spec's name."""
+
+State = Literal["running", "stopped", "failed"]
+
+
+class Entry(NamedTuple):
+    """A line of the manifest."""
+
+    id: str
+    settings_id: str
+    seeds: Sequence[int]
+    fields: dict[str, Any]
+    flags: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SweepDirectory:
+    """One sweep on disk."""
+
+    path: Path
+    spec: SweepSpec
+
+    @classmethod
+    def open(cls, path: Path) -> "SweepDirectory":
+        """The sweep that is in ``path``.
+
+        Raises:
+          UsageError: there is none.
+        """
+        file = path / "spec.json"
+        try:
+            return cls(path, spec_from(json.loads(file.read_text(encoding="utf-8"))))
+        except FileNotFoundError:
+            raise UsageError(f"{file}: is missing; {path} has no sweep") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
+
+    def run_dir(self, run_id: str) -> Path:
+        """A run's own directory."""
+        return self.path / "runs" / run_id
+
+    def log(self, run_id: str) -> Path:
+        """What a run printed."""
+        return self.path / "logs" / f"{run_id}.log"
+
+    @property
+    def journal(self) -> Path:
+        """What tpe has asked and was told."""
+        return self.path / "journal.log"
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[int]:
+        """Makes the directory, or goes on in it, while nobody else does.
+
+        Yields:
+          The descriptor of the lock, to be kept open in runs: the directory is free once the
+          sweep and all of them have ended, however they did.
+
+        Raises:
+          UsageError: another sweep is there, or this one or a run of it is still going on, or its
+            preset is not what it was.
+        """
+        found = (self.path / "spec.json").exists()
+        if not found and self.path.exists() and any(self.path.iterdir()):
+            raise UsageError(f"{self.path}: exists already and has no sweep; move it away")
+        if found:
+            self._check_same(SweepDirectory.open(self.path).spec)
+            self._check_ids()
+        for name in ("runs", "logs"):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        with self._lock_file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                going_on = "a sweep, or a run that one has left, is still going on there"
+                raise UsageError(f"{self.path}: {going_on}") from None
+            if not found:
+                write_json(self.path / "spec.json", content_of(self.spec))
+            yield lock.fileno()
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+    def is_swept(self) -> bool:
+        """Whether a sweep, or a run of it, is going on."""
+        if not self._lock_file.exists():
+            return False
+        with self._lock_file.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _check_same(self, was: SweepSpec) -> None:
+        before, now = (flatten(content_of(spec)) for spec in (was, self.spec))
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                raise UsageError(
+                    f"{name}: {self.path} was started with {before.get(name)!r}, not "
+                    f"{now.get(name)!r}; a changed sweep needs another name"
+                )
+
+    def _check_ids(self) -> None:
+        """An id is of all settings, those of the preset and the defaults included."""
+        for entry in self.entries():
+            if entry.id not in [run.id for run in runs_of(self.spec, entry.fields)]:
+                raise UsageError(
+                    f"preset: {self.spec.preset} has other settings now than when {self.path} was "
+                    "started; a changed sweep needs another name"
+                )
+
+    def entries(self) -> list[Entry]:
+        """The manifest's lines.
+
+        Raises:
+          UsageError: they cannot be read.
+        """
+        file = self.path / "manifest.jsonl"
+        if not file.exists():
+            return []
+        lines = file.read_text(encoding="utf-8").splitlines()
+        try:
+            return [Entry(**json.loads(line)) for line in lines]
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{file}: cannot be read ({error})") from error
+
+    def add(self, runs: Sequence[SweepRun]) -> None:
+        """Adds the manifest's lines that are not there yet."""
+        lines = [entry._asdict() for entry in self.entries()]
+        known = {line["id"] for line in lines}
+        lines += [run.to_json() for run in runs if run.id not in known]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_whole(self.path / "manifest.jsonl", text)
+
+    def states(self) -> dict[str, State]:
+        """How the runs that were begun and are not finished stand."""
+        file = self.path / "states.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def set_state(self, run_id: str, state: State | None) -> None:
+        """Notes how a run stands; None: it is finished."""
+        states = {name: s for name, s in self.states().items() if name != run_id}
+        write_json(self.path / "states.json", states | ({run_id: state} if state else {}))

@@ -1,0 +1,159 @@
+"""What came of a sweep: a line per run, and its settings from the best to the worst."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from child_runs import is_tested
+from comparisons import minutes, read_object
+from run_directory import RunDirectory
+from sweep_directory import Entry, SweepDirectory
+from sweep_spec import Metric, Score, SweepSpec
+
+USUAL_ITERATION = 5
+"""Of the meta-test, shown where the metric is the best of all."""
+SHOWN = 10
+"""Settings in the printed table."""
+
+
+class Result(NamedTuple):
+    """One seed of a finished run."""
+
+    entry: Entry
+    seed: int
+    scores: dict[str, float | None]  # by metric; None where adaptation diverged
+    minutes: float | None  # of training, of all seeds in the same program; None without training
+
+
+class Ranked(NamedTuple):
+    """A setting and its finished seeds."""
+
+    fields: dict[str, Any]
+    results: Sequence[Result]
+    score: float | None  # mean over seeds of the sweep's metric
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a run is trained and tested, with all its seeds."""
+    if not (path / "config.json").exists():
+        return False
+    return all(is_tested(member) for member in RunDirectory.open(path).members())
+
+
+def score_of(metric: Metric, report: dict[str, Any]) -> float | None:
+    """What a metatest.json says of a metric; None where adaptation diverged."""
+    means = report[metric.score]["mean"]
+    if metric.iteration is not None:
+        return means[metric.iteration] if metric.iteration < len(means) else None
+    return max((mean for mean in means if mean is not None), default=None)
+
+
+def score_of_run(path: Path, metric: Metric) -> float | None:
+    """Mean over the seeds of a finished run; None where one diverged."""
+    members = RunDirectory.open(path).members()
+    return mean_or_none([score_of(metric, report_of(member.path)) for member in members])
+
+
+def report_of(path: Path) -> dict[str, Any]:
+    return read_object(path / "metatest.json", get_args(Score))
+
+
+def columns_of(metric: Metric) -> list[Metric]:
+    """The scores in a table: at the metric's iteration, and the best of all."""
+    at = USUAL_ITERATION if metric.iteration is None else metric.iteration
+    return [Metric(score, i) for i in (at, None) for score in get_args(Score)]
+
+
+def read_results(sweep: SweepDirectory) -> list[Result]:
+    """Every seed of every finished run, in the manifest's order."""
+    results = []
+    for entry in sweep.entries():
+        path = sweep.run_dir(entry.id)
+        if not is_finished(path):
+            continue
+        for member in RunDirectory.open(path).members():
+            report = report_of(member.path)
+            scores = {str(m): score_of(m, report) for m in columns_of(sweep.spec.metric)}
+            results.append(Result(entry, member.config.seed, scores, minutes([member.path])))
+    return results
+
+
+def write_results(path: Path, spec: SweepSpec, results: Sequence[Result]) -> None:
+    """One line per seed."""
+    metrics = columns_of(spec.metric)
+    titles = [str(metric).replace("@", "_") for metric in metrics]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", *spec.fields, "seed", *titles, "minutes"])
+        for result in results:
+            varied = [result.entry.fields[name] for name in spec.fields]
+            numbers = [*(result.scores[str(metric)] for metric in metrics), result.minutes]
+            short = [None if x is None else round(x, 4) for x in numbers]
+            writer.writerow([result.entry.id, *varied, result.seed, *short])
+
+
+def ranking(spec: SweepSpec, results: Sequence[Result]) -> list[Ranked]:
+    """Settings by their mean over seeds; those that lack a seed or a score come last."""
+    by_setting: dict[str, list[Result]] = {}
+    for result in results:
+        by_setting.setdefault(result.entry.settings_id, []).append(result)
+    ranked = [
+        Ranked(found[0].entry.fields, found, mean_score(found, str(spec.metric)))
+        for found in by_setting.values()
+    ]
+    complete = lambda r: r.score is not None and len(r.results) == len(spec.seeds)  # noqa: E731
+    value = lambda r: -math.inf if r.score is None else r.score  # noqa: E731
+    return sorted(ranked, key=lambda r: (complete(r), value(r)), reverse=True)
+
+
+def mean_score(results: Sequence[Result], metric: str) -> float | None:
+    """Over seeds; None where one diverged."""
+    return mean_or_none([result.scores[metric] for result in results])
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """None where one of them is."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def print_ranking(console: Console, spec: SweepSpec, ranked: Sequence[Ranked]) -> None:
+    """The best settings."""
+    metrics = columns_of(spec.metric)
+    table = Table(title=f"Best settings by {spec.metric}, mean over seeds, held-out tasks")
+    shown = map(show_name, spec.fields)
+    for title in (*shown, "seeds", *map(str, metrics), f"{spec.metric}\nof seeds"):
+        table.add_column(title, justify="right", overflow="fold")
+    for setting in ranked[:SHOWN]:
+        means = [mean_score(setting.results, str(metric)) for metric in metrics]
+        of_seeds = [result.scores[str(spec.metric)] for result in setting.results]
+        table.add_row(
+            *(show_value(setting.fields[name]) for name in spec.fields),
+            f"{len(setting.results)}/{len(spec.seeds)}",
+            *(show_score(metric.score, mean) for metric, mean in zip(metrics, means, strict=True)),
+            " ".join(show_score(spec.metric.score, score) for score in of_seeds),
+        )
+    console.print(table)
+
+
+def show_name(name: str) -> str:
+    """A field's name on a line per part: tables are wide."""
+    return name.replace(".", ".\n")
+
+
+def show_value(value: Any) -> str:
+    """A field's value, short."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show_score(score: Score, value: float | None) -> str:
+    """A mean return or success, short."""
+    if value is None:
+        return "diverged"
+    return f"{value:.2f}" if score == "success" else f"{value:.1f}"

@@ -1,0 +1,223 @@
+"""Sweeps whose runs are tiny programs; one whole sweep of the point robot is slow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import sweep
+from child_runs import command_of
+from cli import run_main
+from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, rows, write_spec
+from presets import PRESETS
+from sweep_directory import SweepDirectory
+from sweep_settings import first_runs
+from sweep_spec import read_spec
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_grid_is_run_once_and_tabled(fake_runs, tmp_path, capsys):
+    spec = write_spec(tmp_path / "grid.yaml", SPEC)
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started == ids(spec)
+    assert len(set(fake_runs.started)) == 3 * 2 * 2
+    out = tmp_path / "runs/sweeps/grid"
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == fake_runs.started
+    assert lines[1]["seeds"] == [1]
+    assert lines[1]["fields"] == {"meta.inner_lr_mean": 1.0, "meta.kl_coef": 0.1}
+    assert "--meta.kl-coef 0.1" in " ".join(lines[1]["flags"])
+    table = rows(out / "results.csv")
+    assert [row["id"] for row in table] == fake_runs.started
+    best = max(table, key=lambda row: float(row["return_5"]))
+    assert (best["meta.inner_lr_mean"], best["meta.kl_coef"], best["seed"]) == ("2.0", "0.1", "0")
+    numbers = ("return_5", "success_5", "return_best", "success_best", "minutes")
+    assert [float(best[name]) for name in numbers] == [-0.1, 0.5, -0.1, 0.5, 2.0]
+    assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "writes" in (out / f"logs/{fake_runs.started[0]}.log").read_text()
+    said = capsys.readouterr().out
+    first = next(line for line in said.splitlines() if "2/2" in line)
+    assert [cell.strip() for cell in first.split("│")][1:4] == ["2", "0.1", "2/2"]
+
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert len(fake_runs.started) == 12, "finished runs are left alone"
+    assert rows(out / "results.csv") == table
+
+
+def test_seeds_of_a_setting_in_one_program(fake_runs, tmp_path):
+    spec = write_spec(tmp_path / "vmap.yaml", SPEC | {"vmap": ["seed"]})
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert len(fake_runs.started) == 6
+    assert all(name.endswith("-seeds0to1") for name in fake_runs.started)
+    table = rows(tmp_path / "runs/sweeps/vmap/results.csv")
+    assert [row["seed"] for row in table] == ["0", "1"] * 6
+    assert {row["minutes"] for row in table} == {"2.0"}
+
+
+def test_a_failed_run_is_tried_once_more(fake_runs, tmp_path, capsys):
+    spec = write_spec(tmp_path / "fails.yaml", SPEC)
+    once, twice = ids(spec)[:2]
+    fake_runs.programs = {once: [FAILS], twice: [FAILS, FAILS]}
+    assert run_main(sweep.main, [str(spec)]) == 1
+    assert fake_runs.started.count(once) == fake_runs.started.count(twice) == 2
+    said = capsys.readouterr().err
+    assert "no more memory" in said
+    assert f"failed: {twice}\n" in said
+    out = tmp_path / "runs/sweeps/fails"
+    assert {row["id"] for row in rows(out / "results.csv")} == set(ids(spec)) - {twice}
+    assert SweepDirectory.open(out).states() == {twice: "failed"}
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started.count(twice) == 3
+    assert len(rows(out / "results.csv")) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_goes_on(fake_runs, tmp_path, capsys, number):
+    spec = write_spec(tmp_path / "stops.yaml", SPEC)
+    second = ids(spec)[1]
+    fake_runs.programs = {second: [STOPS_THE_SWEEP.format(number=int(number))]}
+    before = signal.getsignal(number)
+    assert run_main(sweep.main, [str(spec)]) == 128 + number
+    assert signal.getsignal(number) is before
+    out = tmp_path / "runs/sweeps/stops"
+    assert "saved" in (out / f"logs/{second}.log").read_text()
+    said = capsys.readouterr().err
+    assert number.name in said
+    assert f"sweep.py {spec}" in said
+    assert len(fake_runs.started) == 2
+    assert SweepDirectory.open(out).states() == {second: "stopped"}
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started == [*ids(spec)[:2], *ids(spec)[1:]]
+
+
+MEETS = """
+import pathlib, sys, time
+pathlib.Path({mine!r}).touch()
+for _ in range(200):
+    if pathlib.Path({other!r}).exists():
+        break
+    time.sleep(0.05)
+else:
+    sys.exit(1)
+"""
+
+
+def test_jobs_run_side_by_side(fake_runs, tmp_path):
+    """Two runs that each wait for the other, and then are run again."""
+    spec = write_spec(tmp_path / "jobs.yaml", SPEC)
+    one, two = ids(spec)[:2]
+    for mine, other in ((one, two), (two, one)):
+        program = MEETS.format(mine=str(tmp_path / mine), other=str(tmp_path / other))
+        fake_runs.programs[mine] = [program]
+    assert run_main(sweep.main, [str(spec), "--jobs=2"]) == 0
+    assert sorted(fake_runs.started[:2]) == sorted([one, two])
+    assert len(rows(tmp_path / "runs/sweeps/jobs/results.csv")) == 12
+
+
+def test_a_changed_spec_needs_another_name(fake_runs, tmp_path, refused):
+    spec = write_spec(tmp_path / "same.yaml", SPEC)
+    assert run_main(sweep.main, [str(spec)]) == 0
+    changed = SPEC | {"fields": SPEC["fields"] | {"meta.kl_coef": [0.1]}}
+    write_spec(spec, changed)
+    refused(sweep.main, [spec], "fields.meta.kl_coef", "runs/sweeps/same", "[0.1, 0.5]")
+
+
+def test_two_sweeps_do_not_share_a_directory(fake_runs, tmp_path, refused):
+    spec = write_spec(tmp_path / "locked.yaml", SPEC)
+    directory = SweepDirectory(tmp_path / "runs/sweeps/locked", read_spec(spec))
+    with directory.begin():
+        assert directory.is_swept()
+        refused(sweep.main, [spec], "runs/sweeps/locked", "still going on")
+    assert not directory.is_swept()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    refused(sweep.main, [spec, "--sweep-dir=full"], "full", "no sweep")
+
+
+def test_a_directory_is_free_once_its_runs_have_ended(tmp_path):
+    """A sweep that is killed leaves them going on."""
+    spec = write_spec(tmp_path / "killed.yaml", SPEC)
+    directory = SweepDirectory(tmp_path / "killed", read_spec(spec))
+    with directory.begin() as lock:
+        left = subprocess.Popen(["sleep", "20"], pass_fds=[lock])
+    assert directory.is_swept()
+    left.kill()
+    left.wait()
+    assert not directory.is_swept()
+
+
+def test_a_changed_preset_needs_another_name(fake_runs, tmp_path, refused, monkeypatch):
+    spec = write_spec(tmp_path / "same.yaml", SPEC)
+    assert run_main(sweep.main, [str(spec)]) == 0
+    preset = PRESETS["point-maesn"]
+    changed = replace(preset, meta=replace(preset.meta, discount=0.5))
+    monkeypatch.setitem(PRESETS, "point-maesn", changed)
+    refused(sweep.main, [spec], "preset: point-maesn", "runs/sweeps/same")
+
+
+def test_commands_continue_what_was_begun(tmp_path):
+    """As the fake runs do not show: a run that is there, and not tested, is resumed."""
+    spec = write_spec(tmp_path / "begun.yaml", SPEC)
+    run = first_runs(read_spec(spec))[0]
+    FakeRuns()(run.config, tmp_path / run.id)
+    command = command_of(run.config, tmp_path / run.id)
+    assert command is not None
+    assert command[1:] == ["--resume", f"--run-dir={tmp_path / run.id}"]
+
+
+def test_a_sweep_does_not_start_jax():
+    """Its runs need the devices, and its flags should not wait."""
+    code = (
+        "import sys; sys.path.insert(0, 'experiments'); import sweep, sweep_status\n"
+        "heavy = {'jax', 'orbax', 'wandb', 'mujoco', 'matplotlib', 'optuna'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path):
+    """On the point robot, by the command line."""
+    fields = {"meta.kl_coef": [0.1, 0.5]}
+    small = {
+        "train.num_iterations": 60,
+        "train.chunk_size": 2,
+        "train.checkpoint_every": 2,
+        "meta.num_train_tasks": 4,
+        "meta.meta_batch_size": 4,
+        "meta.num_episodes": 4,
+        "meta.hidden_sizes": [8],
+        "metatest.num_tasks": 4,
+        "metatest.num_episodes": 4,
+    }
+    content = {"preset": "point-maesn", "fields": fields, "set": small, "seeds": 2}
+    spec = write_spec(tmp_path / "point.yaml", content | {"vmap": ["seed"]})
+    command = [sys.executable, str(ROOT / "experiments/sweep.py"), str(spec)]
+    first, second = (tmp_path / "runs/sweeps/point/runs" / name for name in ids(spec))
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    going = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 120
+    while not (first / "seed0/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    going.terminate()
+    assert going.wait(timeout=120) == 128 + signal.SIGTERM
+    assert not second.exists()
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    log = (tmp_path / f"runs/sweeps/point/logs/{first.name}.log").read_text()
+    assert "resume with" in log
+    assert "resumed at" in log
+    table = rows(tmp_path / "runs/sweeps/point/results.csv")
+    assert [row["seed"] for row in table] == ["0", "1"] * 2
+    assert all(-20.0 < float(row["return_5"]) < 0.0 for row in table)
+    assert "Best settings" in done.stdout

@@ -1,0 +1,86 @@
+"""Sweeps whose settings are drawn at random or asked of tpe; their runs are tiny programs."""
+
+import signal
+
+import optuna
+import pytest
+
+import sweep
+from cli import run_main
+from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, ids, rows, write_spec
+from sweep_directory import SweepDirectory
+
+
+def test_random_settings_are_those_of_the_spec(fake_runs, tmp_path):
+    fields = {
+        "meta.inner_lr_mean": {"low": 0.5, "high": 5, "log": True},
+        "meta.num_episodes": {"low": 4, "high": 8, "int": True},
+    }
+    content = SPEC | {"method": "random", "num_runs": 5, "fields": fields, "seeds": 1}
+    spec = write_spec(tmp_path / "random.yaml", content)
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started == ids(spec)
+    assert len(set(fake_runs.started)) == 5
+    more = write_spec(tmp_path / "more.yaml", content | {"num_runs": 7})
+    assert ids(more)[:5] == ids(spec)
+    other = write_spec(tmp_path / "other.yaml", content | {"search_seed": 1})
+    assert not set(ids(other)) & set(ids(spec))
+
+
+TPE = SPEC | {
+    "method": "tpe",
+    "num_runs": 6,
+    "fields": {
+        "meta.inner_lr_mean": {"low": 0.5, "high": 5},
+        "meta.kl_coef": [0.1, 0.5],
+        "meta.hidden_sizes": [[8], [8, 8]],
+    },
+}
+
+
+def trials(path):
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(path / "journal.log"))
+    )
+    return optuna.load_study(study_name="sweep", storage=storage).get_trials()
+
+
+def test_tpe_is_told_the_mean_over_seeds_and_goes_on(fake_runs, tmp_path):
+    """Stopped in its second trial: the same setting is finished, then others are asked for."""
+    spec = write_spec(tmp_path / "tpe.yaml", TPE)
+    out = tmp_path / "runs/sweeps/tpe"
+    add, added = SweepDirectory.add, []
+
+    def add_and_stop(self, runs):
+        add(self, runs)
+        added.extend(run.id for run in runs)
+        if len(added) == 4:
+            program = STOPS_THE_SWEEP.format(number=int(signal.SIGTERM))
+            fake_runs.programs = {added[3]: [program]}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SweepDirectory, "add", add_and_stop)
+        assert run_main(sweep.main, [str(spec)]) == 128 + signal.SIGTERM
+    assert [trial.state.name for trial in trials(out)] == ["COMPLETE", "RUNNING"]
+    assert run_main(sweep.main, [str(spec)]) == 0
+    entries = SweepDirectory.open(out).entries()
+    assert [entry.id for entry in entries][:4] == added
+    found = trials(out)
+    assert [trial.state.name for trial in found] == ["COMPLETE"] * 6
+    assert len({trial.params["meta.inner_lr_mean"] for trial in found}) == 6
+    table = rows(out / "results.csv")
+    scores = [float(row["return_5"]) for row in table[:2]]
+    assert found[0].value == pytest.approx(sum(scores) / 2, abs=1e-4)
+    assert len(table) == 12
+
+
+def test_tpe_hears_of_failures_and_repeats_no_run(fake_runs, tmp_path):
+    fields = {"meta.kl_coef": [0.1, 0.5]}
+    spec = write_spec(tmp_path / "few.yaml", TPE | {"fields": fields, "seeds": [3]})
+    bad = ids(spec)[0]  # of the corners, which here are all
+    fake_runs.programs = {bad: [FAILS, FAILS]}
+    assert run_main(sweep.main, [str(spec)]) == 1
+    assert sorted(fake_runs.started) == sorted([bad, *ids(spec)])
+    found = trials(tmp_path / "runs/sweeps/few")
+    assert len(found) == 6
+    assert {trial.state.name for trial in found} == {"COMPLETE", "FAIL"}
