@@ -1,0 +1,92 @@
+"""A spec as a Weights & Biases sweep."""
+
+import itertools
+
+import pytest
+import wandb
+import yaml
+
+import train
+import wandb_sweep
+from cli import run_main
+from fake_sweeps import SPEC, write_spec
+from sweep_settings import first_runs
+from sweep_spec import spec_from
+from wandb_sweep import wandb_config
+
+FIXED = {"meta.hidden_sizes": [8, 8], "meta.learn_inner_lr": False, "wandb.project": "mine"}
+
+
+def commands(config):
+    """Every command that an agent starts for a grid."""
+    names, domains = zip(*config["parameters"].items(), strict=True)
+    for values in itertools.product(*(domain["values"] for domain in domains)):
+        args = [f"--{name}={value}" for name, value in zip(names, values, strict=True)]
+        before, after = config["command"][:3], config["command"][3:-1]
+        assert before == ["${env}", "${interpreter}", "${program}"]
+        assert config["command"][-1] == "${args}"
+        yield [*after, *args]
+
+
+def test_its_runs_are_those_of_the_sweep():
+    spec = spec_from(SPEC | {"set": FIXED})
+    config = wandb_config(spec)
+    assert (config["method"], config["metric"]["name"]) == ("grid", "return_post")
+    online = spec_from(SPEC | {"set": FIXED | {"wandb.mode": "online"}})
+    expected = [run.config for run in first_runs(online)]
+    assert [train.parse_train(command) for command in commands(config)] == expected
+
+
+def test_ranges_and_methods():
+    fields = {
+        "meta.kl_coef": {"low": 0.1, "high": 0.5},
+        "meta.inner_lr_mean": {"low": 0.5, "high": 5, "log": True},
+        "meta.num_episodes": {"low": 4, "high": 40, "int": True},
+        "meta.meta_batch_size": {"low": 4, "high": 40, "int": True, "log": True},
+        "meta.optimizer": ["ppo", "promp"],
+    }
+    content = SPEC | {"fields": fields, "num_runs": 10}
+    config = wandb_config(spec_from(content | {"method": "tpe"}))
+    assert (config["method"], config["run_cap"]) == ("bayes", 20)
+    parameters = config["parameters"]
+    assert parameters["meta.kl_coef"] == {"min": 0.1, "max": 0.5, "distribution": "uniform"}
+    kinds = [parameters[name].get("distribution") for name in fields]
+    log = "log_uniform_values"
+    assert kinds == ["uniform", log, "int_uniform", f"q_{log}", None]
+    assert parameters["meta.optimizer"] == {"values": ["ppo", "promp"]}
+    assert parameters["seed"] == {"values": [0, 1]}
+    assert wandb_config(spec_from(content | {"method": "random"}))["method"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"vmap": ["seed"]}, "vmap: "),
+        ({"fields": {"meta.hidden_sizes": [[8], [8, 8]]}}, "fields.meta.hidden_sizes: "),
+        ({"fields": {"meta.learn_inner_lr": [True, False]}}, "fields.meta.learn_inner_lr: "),
+        ({"fields": {"meta.kl_coef": [-1]}}, "meta.kl_coef: "),
+    ],
+)
+def test_what_agents_cannot_pass_on(refused, tmp_path, change, named):
+    spec = write_spec(tmp_path / "spec.yaml", SPEC | change)
+    refused(wandb_sweep.main, [spec, "--dry-run"], "spec.yaml", named)
+
+
+def test_it_is_made_by_wandb(tmp_path, monkeypatch, capsys):
+    spec = write_spec(tmp_path / "spec.yaml", SPEC | {"set": FIXED})
+    made = []
+    monkeypatch.setattr(wandb, "login", lambda prompt: True)
+    monkeypatch.setattr(wandb, "sweep", lambda config, project: made.append(project) or "abc")
+    assert run_main(wandb_sweep.main, [str(spec), "--dry-run"]) == 0
+    assert not made
+    assert yaml.safe_load(capsys.readouterr().out)["program"] == "experiments/train.py"
+    assert run_main(wandb_sweep.main, [str(spec)]) == 0
+    assert made == ["mine"]
+    assert capsys.readouterr().out.endswith("make wandb-agent SWEEP=mine/abc\n")
+
+
+def test_without_a_key_nothing_is_made(tmp_path, no_wandb_account, capsys):
+    spec = write_spec(tmp_path / "spec.yaml", SPEC)
+    assert run_main(wandb_sweep.main, [str(spec)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: W&B: no API key is set")
