@@ -1,5 +1,5 @@
 # `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, SUITE, SEEDS, BUDGET, REWARD,
-# CUDA, PYTEST_ARGS.
+# SPEC, JOBS, SWEEP, CUDA, PYTEST_ARGS.
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -35,13 +35,28 @@ ifndef RUN
 $(error RUN is missing: make $(firstword $(filter evaluate explore,$(MAKECMDGOALS))) RUN=runs/NAME)
 endif
 endif
+ifneq ($(filter sweep wandb-sweep,$(MAKECMDGOALS)),)
+ifndef SPEC
+$(error SPEC is missing: make $(firstword $(filter sweep wandb-sweep,$(MAKECMDGOALS))) SPEC=experiments/sweeps/NAME.yaml)
+endif
+endif
+ifneq ($(filter wandb-agent,$(MAKECMDGOALS)),)
+ifndef SWEEP
+$(error SWEEP is missing: make wandb-agent SWEEP=ID, as make wandb-sweep printed it)
+endif
+endif
+ifneq ($(filter sweep-status,$(MAKECMDGOALS)),)
+ifeq ($(SPEC)$(RUN),)
+$(error SPEC is missing: make sweep-status SPEC=experiments/sweeps/NAME.yaml, or RUN=runs/sweeps/NAME)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train skills evaluate explore bench figure ablation test test-slow lint format lock clean
+.PHONY: help setup train skills evaluate explore bench figure ablation sweep sweep-status wandb-sweep wandb-agent test test-slow lint format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv from the lock, with uv or pip (CUDA=12|13 adds jax's plugin)
 
@@ -67,6 +82,19 @@ figure: $(STAMP) ## Train what is missing and draw all methods (SUITE=push SEEDS
 ablation: $(STAMP) ## Train what is missing and take the hierarchy apart (REWARD=both SEEDS=3)
 	@$(BIN)/python experiments/ablation.py $(if $(REWARD),--reward $(REWARD)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+sweep: $(STAMP) ## Train a sweep's runs and compare them (SPEC=experiments/sweeps/x.yaml JOBS=2)
+	@$(BIN)/python experiments/sweep.py $(SPEC) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+sweep-status: $(STAMP) ## Show how a sweep's runs stand (SPEC=... or RUN=runs/sweeps/x)
+	@$(BIN)/python experiments/sweep_status.py $(if $(SPEC),--spec $(SPEC)) \
+	  $(if $(RUN),--sweep-dir $(RUN)) $(ARGS)
+
+wandb-sweep: $(STAMP) ## Make a W&B sweep of a spec (SPEC=experiments/sweeps/x.yaml ARGS=--dry-run)
+	@$(BIN)/python experiments/wandb_sweep.py $(SPEC) $(ARGS)
+
+wandb-agent: $(STAMP) ## Train what a W&B sweep asks for (SWEEP=explorax/ID ARGS="--count 5")
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/wandb agent --forward-signals $(ARGS) $(SWEEP)
 
 test: $(STAMP) ## Run the tests, without the slow ones (PYTEST_ARGS="...")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
