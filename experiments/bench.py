@@ -4,10 +4,8 @@ Every program is timed in a process of its own, twice: with an empty compilation
 the one that the first left behind. Compile time is reported apart and is in no steps/s.
 """
 
-import contextlib
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -16,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from cli import parse, run_main
 from explorax.config import require
+from provenance import machine
 
 Case = Literal["rollout", "stages", "ppo", "trpo"]
 MUJOCO_THREADS = 2
@@ -207,25 +205,6 @@ def mujoco_c_steps_per_s(config: BenchConfig, seconds: float = 3.0) -> float:
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - start)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = ""
-    with contextlib.suppress(FileNotFoundError):  # there is no git
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines()
-             if line.startswith("model name")] if cpuinfo.exists() else []  # fmt: skip
-    packages = ("jax", "jaxlib", "brax", "mujoco", "flax", "optax")
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": len(names) or os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "commit": commit,
-    }
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def waiting(console: Console, what: str) -> Iterator[None]:
 
 def files_of(run: RunDirectory) -> list[Path]:
     """What training has left in the run's directory."""
-    files = [run.config_file, run.checkpoints]
+    files = [run.config_file, run.versions, run.checkpoints]
     for member in run.members():
         files += [member.metrics, member.path / "wandb"]
     return [path for path in files if path.exists()]

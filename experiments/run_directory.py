@@ -33,6 +33,11 @@ class RunDirectory(Generic[C]):
         return self.path / "config.json"
 
     @property
+    def versions(self) -> Path:
+        """What it is trained with: packages, commit, machine."""
+        return self.path / "versions.json"
+
+    @property
     def metrics(self) -> Path:
         """One line of JSON per meta-iteration."""
         return self.path / "metrics.jsonl"

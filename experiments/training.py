@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 from rich.console import Console
 
+import provenance
 from config import Config, flatten, from_json, to_json
 from diagnosis import what_broke
 from errors import RunError, UsageError
@@ -44,6 +45,7 @@ def train(
         start = _begin(run, setup, checkpoints)
         with _writing(run, setup, checkpoints, console), _stop_signal(console) as stop:
             run.write_config()
+            provenance.record(run, start.meta_iteration, list(setup.mesh.devices.flat))
             if isinstance(run.config, Config) and run.config.has_frozen_skills:
                 write_source(run, source_of(run.config))
             _describe(run, setup, start, console)

@@ -35,6 +35,7 @@ def test_a_run_leaves_what_it_promises(finished):
         "metatest.png",
         "metrics.jsonl",
         "training.png",
+        "versions.json",
     }
     assert steps(finished) == [3, 6]
     records = read_jsonl(finished / "metrics.jsonl")
@@ -130,7 +131,8 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     assert run_main(train.main, ["--resume", f"--run-dir={stopped}"]) == 0
     assert final_bits(stopped) == final_bits(whole)
 
-    assert {p.name for p in whole.iterdir()} == {"checkpoints", "config.json", "seed0", "seed1"}
+    in_common = {"checkpoints", "config.json", "versions.json"}
+    assert {p.name for p in whole.iterdir()} == in_common | {"seed0", "seed1"}
     alone = read_jsonl(finished / "metrics.jsonl")
     members = [read_jsonl(whole / f"seed{i}" / "metrics.jsonl") for i in (0, 1)]
     for member in members:

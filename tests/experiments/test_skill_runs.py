@@ -64,6 +64,7 @@ def rows(run_dir: Path) -> list[dict[str, float]]:
 def test_a_run_leaves_what_it_promises(discovered):
     drawn = {"training.png", "skills.png", "skills.gif"}
     written = {"checkpoints", "config.json", "metrics.jsonl", "skills.json", "skills.csv"}
+    written |= {"versions.json"}
     assert {p.name for p in discovered.iterdir()} == drawn | written
     for name in drawn:
         assert (discovered / name).read_bytes()[:4] in (b"\x89PNG", b"GIF8"), name
