@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,13 +39,20 @@ NOT_IN_PAPER = {
 LEVELS = {"best-skill": "#e57399", "best-skill-tried": "#7b1040"}
 """Colours of what has no curve."""
 
+File = Path | IO[bytes]
+"""Where a PNG is written."""
 Curves = Mapping[str, Mapping[str, Sequence[float | None]]]
 """Of each score ``mean``, ``low`` and ``high`` by meta-test iteration."""
 
 
-def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str = "") -> None:
-    """Return and success before and after adaptation over environment steps."""
-    figure, (left, right) = _figure(title)
+def training_curve(
+    path: File, records: Sequence[Mapping[str, Any]], title: str = "", stacked: bool = False
+) -> None:
+    """Return and success before and after adaptation over environment steps.
+
+    Here and below ``stacked`` puts the panels below one another, for narrow pages.
+    """
+    figure, (left, right) = _figure(title, stacked=stacked)
     steps = _column(records, "env_steps")
     for ax, name in ((left, "return"), (right, "success")):
         for stage, colour, label in (("pre", BEFORE, "before"), ("post", AFTER, "after")):
@@ -59,7 +66,9 @@ def training_curve(path: Path, records: Sequence[Mapping[str, Any]], title: str 
     figure.savefig(path)
 
 
-def skill_curves(path: Path, records: Sequence[Mapping[str, Any]], title: str = "") -> None:
+def skill_curves(
+    path: File, records: Sequence[Mapping[str, Any]], title: str = "", stacked: bool = False
+) -> None:
     """How far skills can be told apart, over environment steps."""
     panels = {
         "intrinsic_reward": "intrinsic reward (nats)",
@@ -68,7 +77,7 @@ def skill_curves(path: Path, records: Sequence[Mapping[str, Any]], title: str = 
     }
     columns = {name: _column(records, name) for name in panels}
     drawn = [name for name, values in columns.items() if np.isfinite(values).any()]
-    figure, axes = _figure(title, num_panels=len(drawn))
+    figure, axes = _figure(title, num_panels=len(drawn), stacked=stacked)
     steps = _column(records, "env_steps")
     for ax, name in zip(axes, drawn, strict=True):
         ax.plot(steps, columns[name], color=AFTER, marker="o" if len(records) == 1 else "")
@@ -77,7 +86,11 @@ def skill_curves(path: Path, records: Sequence[Mapping[str, Any]], title: str = 
 
 
 def metatest_curve(
-    path: Path, report: Mapping[str, Any], paper: Mapping[str, Any] | None = None, title: str = ""
+    path: File,
+    report: Mapping[str, Any],
+    paper: Mapping[str, Any] | None = None,
+    title: str = "",
+    stacked: bool = False,
 ) -> None:
     """Return and success over meta-test iterations, with intervals.
 
@@ -86,8 +99,9 @@ def metatest_curve(
       report: what metatest.json holds.
       paper: returns to draw beside it, one of the suites in results/paper.json.
       title: above the picture.
+      stacked: whether its panels are below one another.
     """
-    figure, (left, right) = _figure(title)
+    figure, (left, right) = _figure(title, stacked=stacked)
     for ax, name in ((left, "return"), (right, "success")):
         column = {key: _floats(values) for key, values in report[name].items()}
         x = np.arange(len(column["mean"]))
@@ -105,13 +119,14 @@ def metatest_curve(
 
 
 def comparison(
-    path: Path,
+    path: File,
     curves: Mapping[str, Curves],
     num_seeds: Mapping[str, int],
     idle: Mapping[str, float],
     paper: Mapping[str, Any] | None = None,
     levels: Mapping[str, Curves] | None = None,
     title: str = "",
+    stacked: bool = False,
 ) -> None:
     """Meta-test curves by label, with intervals.
 
@@ -124,10 +139,12 @@ def comparison(
       paper: returns to draw beside them, as marks; one of the suites in results/paper.json.
       levels: curves of a single iteration, to draw as dashed lines.
       title: above the picture, what the curves have in common.
+      stacked: whether its panels are below one another.
     """
     is_full = len(curves) > 7
     titles = [part for part in ("Meta-test on held-out tasks, sparse reward", title) if part]
-    figure, axes = _figure("; ".join(titles), num_panels=3, height=5.5 if is_full else 4)
+    height = 5.5 if is_full else 4
+    figure, axes = _figure("; ".join(titles), num_panels=3, height=height, stacked=stacked)
     panels = {"return": "mean return", "return_iqm": "interquartile mean return"}
     panels |= {"success": "success"}
     last = max(len(curve["return"]["mean"]) for curve in curves.values()) - 1
@@ -253,10 +270,14 @@ def _means(x: np.ndarray, y: np.ndarray, panel: Panel) -> tuple[list[float], lis
     return at[filled].tolist(), [float(y[of_bin == i].mean()) for i in filled]
 
 
-def _figure(title: str, num_panels: int = 2, height: float = 4) -> tuple[Figure, Sequence[Axes]]:
-    """Panels side by side."""
-    figure = Figure(figsize=(5 * num_panels, height), dpi=120, layout="constrained")
-    axes = figure.subplots(1, num_panels, squeeze=False)[0]
+def _figure(
+    title: str, num_panels: int = 2, height: float = 4, stacked: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """Panels side by side, or below one another."""
+    rows, columns = (num_panels, 1) if stacked else (1, num_panels)
+    size = (5 * columns, height * rows)
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     figure.suptitle(title, fontsize=11)
     for ax in axes:
         ax.grid(alpha=0.25)
@@ -265,9 +286,12 @@ def _figure(title: str, num_panels: int = 2, height: float = 4) -> tuple[Figure,
 
 
 def _legend_below(figure: Figure, ax: Axes) -> None:
-    """One legend for both panels."""
+    """One legend for all panels."""
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    ncols = 5 if figure.get_figwidth() >= 10 else 2
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9
+    )
 
 
 def _floats(values: Sequence[float | None]) -> np.ndarray:
