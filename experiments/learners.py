@@ -194,6 +194,23 @@ def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
     return restored.state, restored.step
 
 
+def finished_state(run: RunDirectory) -> LearnerState:
+    """The state that a run has ended with, on one device, without touching the run.
+
+    Raises:
+      UsageError: it is not finished, or its checkpoint cannot be read.
+    """
+    asked = run.config.train.num_iterations
+    config = replace(run.config, train=replace(run.config.train, devices=1))
+    state, done = restore_latest(run, set_up(config))
+    if done < asked:
+        raise UsageError(
+            f"run_dirs: {run.path} is at {done} of {asked} meta-iterations; "
+            f"--run-dir {run.path} --resume finishes it"
+        )
+    return state
+
+
 def restore_best(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
     """The state of a run that earned most, and its iteration, without touching the run.
 

@@ -1,7 +1,6 @@
 """How finished runs explore one held-out task, side by side: a picture and a table."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -21,7 +20,7 @@ from episode_pictures import (
 from errors import UsageError
 from explorax.parallel import task_mesh
 from explorax.types import Env, PyTree, Task
-from learners import meta_learner, of_seed, restore_latest, set_up
+from learners import finished_state, meta_learner, of_seed
 from reports import title
 from run_directory import Seed
 from runtime import import_envs
@@ -33,15 +32,8 @@ def finished_params(seed: Seed) -> PyTree:
     Raises:
       UsageError: it is not finished, or its checkpoint cannot be read.
     """
-    run, asked = seed.run, seed.run.config.train.num_iterations
-    config = replace(run.config, train=replace(run.config.train, devices=1))
-    state, done = restore_latest(run, set_up(config))
-    if done < asked:
-        raise UsageError(
-            f"run_dirs: {run.path} is at {done} of {asked} meta-iterations; "
-            f"--run-dir {run.path} --resume finishes it"
-        )
-    return of_seed(run, jax.device_get(state.params), seed.index)
+    state = finished_state(seed.run)
+    return of_seed(seed.run, jax.device_get(state.params), seed.index)
 
 
 def on_task(env: Env, seed: Seed, params: PyTree, task: Task, number: int) -> Recorded:
