@@ -67,6 +67,8 @@ def recorded(run: RunDirectory) -> list[dict[str, Any]]:
         starts = [entry["from_iteration"] for entry in entries]
         if not isinstance(entries, list) or starts != sorted(map(int, starts)):
             raise ValueError("from_iteration does not ascend")
+        if not all(isinstance(entry["versions"], dict) for entry in entries):
+            raise ValueError("versions are no object")
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:

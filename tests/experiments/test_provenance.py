@@ -37,7 +37,7 @@ def test_what_trains_the_rest_of_a_run_is_recorded_if_it_differs(run, monkeypatc
     provenance.record(run, 0, DEVICES)
     provenance.record(run, 50, DEVICES)
     assert starts(run) == [0], "nothing has changed"
-    monkeypatch.setattr(provenance, "machine", lambda: {"python": "3.99"})
+    monkeypatch.setattr(provenance, "machine", lambda: {"python": "3.99", "versions": {}})
     provenance.record(run, 100, DEVICES)
     assert starts(run) == [0, 100]
     provenance.record(run, 50, DEVICES)
@@ -54,7 +54,17 @@ def test_a_run_that_trains_nothing_has_one_entry(tmp_path):
     assert entry["devices"] == "1 × cpu"
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[1]", "[{}]", '[{"from_iteration": "x"}]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[1]",
+        "[{}]",
+        '[{"from_iteration": 0, "versions": "1"}]',
+        '[{"from_iteration": "x"}]',
+    ],
+)
 def test_an_unreadable_file_is_named(run, text):
     run.versions.write_text(text)
     with pytest.raises(UsageError, match=r"versions\.json"):
