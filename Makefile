@@ -30,9 +30,9 @@ endif
 ifneq ($(filter-out 12 13,$(CUDA)),)
 $(error CUDA has to be 12 or 13, not "$(CUDA)")
 endif
-ifneq ($(filter evaluate explore,$(MAKECMDGOALS)),)
+ifneq ($(filter evaluate explore report,$(MAKECMDGOALS)),)
 ifndef RUN
-$(error RUN is missing: make $(firstword $(filter evaluate explore,$(MAKECMDGOALS))) RUN=runs/NAME)
+$(error RUN is missing: make $(firstword $(filter evaluate explore report,$(MAKECMDGOALS))) RUN=runs/NAME)
 endif
 endif
 ifneq ($(filter sweep wandb-sweep,$(MAKECMDGOALS)),)
@@ -53,7 +53,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train skills evaluate explore bench figure ablation sweep sweep-status wandb-sweep wandb-agent test test-slow lint format lock clean
+.PHONY: help setup train skills evaluate explore report bench figure ablation sweep sweep-status wandb-sweep wandb-agent test test-slow lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ evaluate: $(STAMP) ## Evaluate a run on held-out tasks (RUN=runs/x, ARGS="...")
 
 explore: $(STAMP) ## Draw how runs explore a held-out task (RUN="runs/x runs/y", ARGS="--task 3")
 	@$(BIN)/python experiments/explore.py $(RUN) $(ARGS)
+
+report: $(STAMP) ## Write a page on finished runs (RUN="runs/x runs/y", ARGS="--out page.html")
+	@$(BIN)/python experiments/report.py $(RUN) $(ARGS)
 
 bench: $(STAMP) ## Measure steps per second (ARGS="...")
 	@$(BIN)/python experiments/bench.py $(ARGS)
