@@ -1,0 +1,31 @@
+"""Where metrics go: a JSONL file, Weights & Biases, a progress bar."""
+
+from explorax.sinks.jsonl import JsonlSink, SinkError, finite_or_none, read_jsonl, truncate_jsonl
+from explorax.sinks.kinds import (
+    COUNTERS,
+    META_RUN,
+    METRIC_KEYS,
+    SKILL_METRIC_KEYS,
+    SKILLS_RUN,
+    RunKind,
+)
+from explorax.sinks.progress import Progress
+from explorax.sinks.protocols import Sink
+from explorax.sinks.wandb_sink import WandbSink
+
+__all__ = [
+    "COUNTERS",
+    "META_RUN",
+    "METRIC_KEYS",
+    "SKILLS_RUN",
+    "SKILL_METRIC_KEYS",
+    "JsonlSink",
+    "Progress",
+    "RunKind",
+    "Sink",
+    "SinkError",
+    "WandbSink",
+    "finite_or_none",
+    "read_jsonl",
+    "truncate_jsonl",
+]

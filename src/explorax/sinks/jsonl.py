@@ -1,0 +1,76 @@
+"""Metrics as lines of JSON: the record of truth."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from explorax.sinks.kinds import METRIC_KEYS
+
+
+class SinkError(Exception):
+    """A sink's file cannot be used; one line that names it."""
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
+
+
+class JsonlSink:
+    """One line of JSON per iteration, on disk before ``write`` returns."""
+
+    def __init__(self, path: Path, keys: tuple[str, ...] = METRIC_KEYS):
+        """Appends to ``path``, which is made if need be; every line has ``keys``."""
+        self.keys = keys
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, metrics: Mapping[str, float]) -> None:
+        """Adds a line; other keys follow in alphabetical order."""
+        line: dict[str, float | None] = dict.fromkeys(self.keys)
+        line |= {name: finite_or_none(metrics[name]) for name in sorted(metrics)}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All lines; a last one that was cut short by a kill is left out.
+
+    Raises:
+      SinkError: another line is no JSON object with a ``meta_iteration``.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            int(record["meta_iteration"])
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise SinkError(f"{path}: line {number} is not a line of metrics") from error
+        records.append(record)
+    return records
+
+
+def truncate_jsonl(path: Path, meta_iteration: int) -> float:
+    """Drops the lines after ``meta_iteration``, so that they are not written twice.
+
+    Returns:
+      ``wall_s`` of the last line that stays, 0 if there is none.
+
+    Raises:
+      SinkError: as ``read_jsonl``.
+    """
+    if not path.exists():
+        return 0.0
+    kept = [r for r in read_jsonl(path) if r["meta_iteration"] <= meta_iteration]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+    temporary.replace(path)
+    return float(kept[-1].get("wall_s") or 0.0) if kept else 0.0
