@@ -1,5 +1,6 @@
-"""Where metrics go: a JSONL file, Weights & Biases, a progress bar."""
+"""Where metrics go: a JSONL file, Weights & Biases, TensorBoard, a progress bar."""
 
+from explorax.sinks.best_effort import BestEffort
 from explorax.sinks.jsonl import JsonlSink, SinkError, finite_or_none, read_jsonl, truncate_jsonl
 from explorax.sinks.kinds import (
     COUNTERS,
@@ -10,7 +11,8 @@ from explorax.sinks.kinds import (
     RunKind,
 )
 from explorax.sinks.progress import Progress
-from explorax.sinks.protocols import Sink
+from explorax.sinks.protocols import Results, RunLog, Sink
+from explorax.sinks.tensorboard import TensorBoardSink
 from explorax.sinks.wandb_sink import WandbSink
 
 __all__ = [
@@ -19,11 +21,15 @@ __all__ = [
     "METRIC_KEYS",
     "SKILLS_RUN",
     "SKILL_METRIC_KEYS",
+    "BestEffort",
     "JsonlSink",
     "Progress",
+    "Results",
     "RunKind",
+    "RunLog",
     "Sink",
     "SinkError",
+    "TensorBoardSink",
     "WandbSink",
     "finite_or_none",
     "read_jsonl",
