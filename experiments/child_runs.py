@@ -73,8 +73,8 @@ def changed_flags(config: RunConfig) -> list[str]:
 def _flag(name: str, value: Any) -> list[str]:
     """A flag and its values; the group of a switch, not the switch, has the ``no`` before it."""
     if isinstance(value, bool):
-        group, _, switch = name.rpartition(".")
-        return [f"--{group}.{'' if value else 'no-'}{switch}"]
+        group, dot, switch = name.rpartition(".")
+        return [f"--{group}{dot}{'' if value else 'no-'}{switch}"]
     values = value if isinstance(value, tuple) else (value,)
     return [f"--{name}", *map(str, values)]
 

@@ -172,11 +172,14 @@ class WandbConfig:
     """Weights & Biases; its files are kept below the run's directory."""
 
     mode: Literal["disabled", "offline", "online"] = "disabled"
-    """Where metrics go besides metrics.jsonl; online falls back to offline without a key."""
+    """Where metrics, pictures and results go besides the run's directory; online falls back to
+    offline without a key, or without the server."""
     project: str = "explorax"
     """The W&B project."""
     name: str | None = None
     """The W&B run's name; the run directory's if not given."""
+    checkpoint: bool = False
+    """Upload the run's last checkpoint as an artifact, too."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,8 @@ class RunConfig:
     """The training loop."""
     wandb: WandbConfig = field(default_factory=WandbConfig)
     """Weights & Biases."""
+    tensorboard: bool = False
+    """Write metrics and pictures for TensorBoard, too, into tensorboard/ in the run's directory."""
 
     def __post_init__(self):
         require(1 <= self.num_seeds <= 1024, "num_seeds", "must be in 1..1024")
@@ -271,8 +276,10 @@ class SkillsRunConfig(RunConfig):
 
 ABOUT_THE_CALL = ("run_dir", "resume")
 """Fields that say where a run is, not what it is."""
-ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb")
+ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb", "tensorboard")
 """Fields in which runs of the same settings may differ."""
+LOGGING = ("wandb.", "tensorboard")
+"""How the names of fields begin that change nothing in a run's own directory."""
 
 
 def to_json(config: RunConfig) -> dict[str, Any]:
@@ -287,6 +294,8 @@ def _jsonable(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def from_json(values: Any) -> RunConfig:
     """The inverse of ``to_json``. Every field has to be there: a default may have changed since.
+
+    Those of LOGGING need not be: their defaults do no harm.
 
     Raises:
       ValueError: ``field: expectation``.
@@ -322,7 +331,8 @@ def dataclass_from(cls: type, values: Any, prefix: str = "") -> Any:
     for name in values:
         require(name in fields, prefix + name, "is no field")
     for name in fields:
-        require(name in values, prefix + name, "is missing; an older version wrote this config")
+        given = name in values or (prefix + name).startswith(LOGGING)
+        require(given, prefix + name, "is missing; an older version wrote this config")
     return cls(**{name: _value_from(hints[name], v, prefix + name) for name, v in values.items()})
 
 

@@ -52,6 +52,7 @@ def _run(config: C, report: Report[C]) -> int:
     from rich.console import Console
 
     from learners import set_up
+    from run_logs import RunLogs
     from training import train
 
     setup = set_up(config)
@@ -61,15 +62,18 @@ def _run(config: C, report: Report[C]) -> int:
     else:
         directory = RunDirectory.create(config)
     console = Console(stderr=True)
-    result, signal = train(directory, setup, console)
-    if signal is not None:
-        console.print(
-            f"stopped by {signal.name} after {setup.kind.iteration} {result.meta_iteration}; "
-            f"resume with: python experiments/{config.target}.py --run-dir {directory.path} "
-            "--resume",
-            soft_wrap=True,
-            highlight=False,
-        )
-        return 128 + signal
-    report(directory, result, Console())
+    with RunLogs(directory, console) as logs:
+        result, signal = train(directory, setup, logs, console)
+        if signal is not None:
+            logs.exit_code = 128 + signal
+            console.print(
+                f"stopped by {signal.name} after {setup.kind.iteration} {result.meta_iteration}; "
+                f"resume with: python experiments/{config.target}.py --run-dir {directory.path} "
+                "--resume",
+                soft_wrap=True,
+                highlight=False,
+            )
+            return logs.exit_code
+        report(directory, result, Console())
+        logs.write_results()
     return 0

@@ -113,7 +113,7 @@ def files_of(run: RunDirectory) -> list[Path]:
     """What training has left in the run's directory."""
     files = [run.config_file, run.versions, run.checkpoints]
     for member in run.members():
-        files += [member.metrics, member.path / "wandb"]
+        files += [member.metrics, member.path / "wandb", member.tensorboard]
     return [path for path in files if path.exists()]
 
 

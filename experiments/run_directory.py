@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from config import RunConfig, flatten, from_json, to_json
+from config import LOGGING, RunConfig, flatten, from_json, to_json
 from errors import UsageError
 
 FORMAT = 1
@@ -46,6 +46,11 @@ class RunDirectory(Generic[C]):
     def checkpoints(self) -> Path:
         """The newest states."""
         return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
 
     def members(self) -> list["RunDirectory[C]"]:
         """The run of each seed; their settings and states are in this directory."""
@@ -147,7 +152,7 @@ class Seed(NamedTuple):
         return cls(RunDirectory.open(path, kind), 0)
 
 
-MAY_CHANGE = ("train.num_iterations", "wandb.", "evaluation.")
+MAY_CHANGE = ("train.num_iterations", "evaluation.", *LOGGING)
 """What a resumed run may be told anew."""
 
 

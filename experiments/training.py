@@ -1,7 +1,6 @@
 """Trains a run from its directory: restores, fits, saves."""
 
 import contextlib
-import itertools
 import signal
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -11,15 +10,16 @@ import jax
 from rich.console import Console
 
 import provenance
-from config import Config, flatten, from_json, to_json
+from config import Config, from_json, to_json
 from diagnosis import what_broke
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
-from explorax.sinks import JsonlSink, Progress, Sink, WandbSink, truncate_jsonl
+from explorax.sinks import JsonlSink, Progress, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
 from explorax.types import LearnerState
 from learners import Setup, last_or_first, reading, spread
 from run_directory import RunDirectory, check_same
+from run_logs import RunLogs
 from scores import Scores
 from skill_sources import source_of, write_source
 
@@ -33,9 +33,15 @@ class Start(NamedTuple):
 
 
 def train(
-    run: RunDirectory, setup: Setup, console: Console
+    run: RunDirectory, setup: Setup, logs: RunLogs, console: Console
 ) -> tuple[FitResult, signal.Signals | None]:
     """Trains to the end, or until SIGINT, SIGTERM or SIGUSR2, which is then returned.
+
+    Args:
+      run: where it is written.
+      setup: what is made of its config.
+      logs: opened once it is known where training begins, and left open.
+      console: takes what happens.
 
     Raises:
       UsageError: a checkpoint or metrics.jsonl is unreadable, or training is past its end.
@@ -49,9 +55,10 @@ def train(
             if isinstance(run.config, Config) and run.config.has_frozen_skills:
                 write_source(run, source_of(run.config))
             _describe(run, setup, start, console)
+            logs.open()
             if run.config.train.num_iterations == 0 and not checkpoints.steps():
                 checkpoints.save(0, start.state, to_json(run.config))
-            return _fit(run, setup, start, checkpoints, stop, console), stop.received
+            return _fit(run, setup, start, checkpoints, logs, stop, console), stop.received
 
 
 def _fit(
@@ -59,6 +66,7 @@ def _fit(
     setup: Setup,
     start: Start,
     checkpoints: Checkpoints,
+    logs: RunLogs,
     stop: StopSignal,
     console: Console,
 ) -> FitResult:
@@ -66,17 +74,14 @@ def _fit(
     config = run.config
     sizes = config.train
     progress = Progress(sizes.num_iterations, start.meta_iteration, console, kind=setup.kind)
-    members, keys = run.members(), setup.kind.metric_keys
-    sinks: list[list[Sink]] = [[JsonlSink(member.metrics, keys) for member in members]]
-    if config.wandb.mode != "disabled" and start.meta_iteration < sizes.num_iterations:
-        sinks.append([_wandb(member, group=run) for member in members])
+    files = [JsonlSink(member.metrics, setup.kind.metric_keys) for member in run.members()]
     scores = Scores(run, setup.kind.score)
 
     def on_metrics(rows: Sequence[dict[str, float]]) -> None:
         scores.add(rows)
-        for of_members in sinks:
-            for sink, row in zip(of_members, rows, strict=True):
-                sink.write(row)
+        for file, row in zip(files, rows, strict=True):
+            file.write(row)
+        logs.write(rows)
         progress.write(_together(rows))
 
     callbacks = Callbacks(
@@ -89,7 +94,7 @@ def _fit(
     try:
         return fit(setup.learner, start.state, setup.mesh, schedule, callbacks, start.wall_s)
     finally:
-        for sink in [*itertools.chain(*sinks), progress]:
+        for sink in [*files, progress]:
             sink.close()
 
 
@@ -161,22 +166,6 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
         console.print(f"skills: {', '.join(origins)}", soft_wrap=True, highlight=False)
     if start.meta_iteration:
         console.print(f"resumed at {unit} {start.meta_iteration}", highlight=False)
-
-
-def _wandb(run: RunDirectory, group: RunDirectory) -> WandbSink:
-    config = run.config
-    mode, together = config.wandb.mode, group.config.wandb.name or group.path.name
-    name = together if run is group else f"{together}-seed{config.seed}"
-    assert mode != "disabled"
-    return WandbSink(
-        mode,
-        run.path,
-        config.wandb.project,
-        name,
-        run.run_id,
-        flatten(to_json(config)),
-        group=None if run is group else together,
-    )
 
 
 def _stop_signal(console: Console) -> StopSignal:

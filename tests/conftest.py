@@ -1,6 +1,7 @@
 """Tests run on two CPU devices, with a compilation cache that survives the run."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as configure_jax, and before jax is imported
@@ -16,8 +17,15 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 @pytest.fixture
 def no_wandb_account(monkeypatch, tmp_path):
-    """Nothing of the person who runs the tests is used."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID", "WANDB_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    """Nothing of the person who runs the tests is used, or written to."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+    for name in ("CONFIG", "CACHE", "DATA"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "of-wandb" / name.lower()))
+    wandb = sys.modules.get("wandb")
+    if wandb is not None:
+        wandb.teardown()  # it reads the environment once
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()

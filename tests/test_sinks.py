@@ -1,9 +1,7 @@
-"""Metrics as lines of JSON, in an offline W&B run that is read back, and on the screen."""
+"""Metrics as lines of JSON and on the screen."""
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,25 +14,10 @@ from explorax.sinks import (
     JsonlSink,
     Progress,
     SinkError,
-    WandbSink,
     read_jsonl,
     truncate_jsonl,
 )
-
-
-def metrics(meta_iteration: int, **more: float) -> dict[str, float]:
-    return {
-        "meta_iteration": meta_iteration,
-        "env_steps": 100 * meta_iteration,
-        "wall_s": 0.5 * meta_iteration,
-        "steps_per_s": 1234.5,
-        "return_pre": -20.0,
-        "return_post": -10.0 + meta_iteration,
-        "success_pre": 0.25,
-        "success_post": 0.5,
-        "finite": 1.0,
-        **more,
-    }
+from lines import metrics
 
 
 def write(path: Path, *iterations: int) -> None:
@@ -93,44 +76,6 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path, junk):
     with pytest.raises(SinkError, match=f"{path}: line 2 "):
         truncate_jsonl(path, 1)
     assert path.read_text() == before
-
-
-def wandb_records(directory: Path) -> list[dict]:
-    """All records of the one offline run below ``directory``."""
-    (file,) = directory.glob("wandb/offline-run-*/run-*.wandb")
-    command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--json", str(file)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    return [json.loads(line) for line in out.splitlines()]
-
-
-@pytest.mark.usefixtures("no_wandb_account")
-def test_an_offline_wandb_run_holds_what_was_written(tmp_path, capfd):
-    """Asked to be online; without a key it says that it is not."""
-    directory = tmp_path / "run"
-    directory.mkdir()
-    config = {"meta.kl_coef": 0.5, "seed": 3}
-    sink = WandbSink("online", directory, "project", "name", "abc123", config)
-    assert sink.mode == "offline"
-    for i in (1, 2, 3):
-        sink.write(metrics(i, bad=float("nan")))
-    sink.close()
-
-    said = capfd.readouterr()
-    assert said.out == ""
-    (line,) = said.err.splitlines()
-    assert "wandb.mode: no API key is set" in line
-
-    records = wandb_records(directory)
-    (run,) = (r["run"] for r in records if r["type"] == "run")
-    assert (run["project"], run["display_name"], run["run_id"]) == ("project", "name", "abc123")
-    assert config.items() <= run["config"]["update"].items()
-    (glob,) = (r["metric"] for r in records if r["type"] == "metric" and "glob_name" in r["metric"])
-    assert (glob["glob_name"], glob["step_metric"]) == ("*", "meta_iteration")
-    history = [r["history"]["item"] for r in records if r["type"] == "history"]
-    assert len(history) == 3
-    for i, item in enumerate(history, start=1):
-        assert metrics(i).items() <= item.items()
-        assert "bad" not in item
 
 
 def test_without_a_terminal_there_is_a_plain_line_now_and_then():

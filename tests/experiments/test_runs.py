@@ -19,6 +19,7 @@ from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
 from run_directory import RunDirectory
 from stopped_runs import final_bits, steps, stop_at
+from wandb_files import offline_runs
 
 CLOCKS = {"wall_s", "steps_per_s"}
 
@@ -95,6 +96,7 @@ def test_a_stopped_and_resumed_run_is_bit_equal(
     assert results[0] == results[1]
 
 
+@pytest.mark.usefixtures("no_wandb_account")
 def test_a_run_that_was_killed_repeats_nothing(finished):
     """As after kill -9: lines beyond the checkpoint, the last one cut short.
 
@@ -146,8 +148,10 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     single = json.loads((finished / "metatest.json").read_text())
     np.testing.assert_allclose(reports[0]["return"]["mean"], single["return"]["mean"], rtol=1e-3)
     assert reports[0]["settings_id"] == single["settings_id"]
-    files = [next((whole / f"seed{i}").glob("wandb/offline-run-*/run-*.wandb")) for i in (0, 1)]
-    assert len({file.stem for file in files}) == 2
+    logged = [offline_runs(whole / f"seed{i}") for i in (0, 1)]
+    runs = [r["run"] for (records,) in logged for r in records if r["type"] == "run"]
+    assert len({run["run_id"] for run in runs}) == 2
+    assert {run["run_group"] for run in runs} == {"whole"}
 
     before = (whole / "seed1" / "metatest.json").read_bytes()
     out = tmp_path / "out"

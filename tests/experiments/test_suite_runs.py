@@ -46,11 +46,11 @@ def test_the_flags_say_what_differs_from_the_preset(budget):
         assert train.parse_train(flags) == config
 
 
-def test_a_switch_is_turned_off_by_its_own_flag():
+def test_a_switch_has_flags_of_its_own():
     usual = PRESETS["push-maesn"]
-    wanted = replace(usual, meta=replace(usual.meta, learn_inner_lr=False))
+    wanted = replace(usual, meta=replace(usual.meta, learn_inner_lr=False), tensorboard=True)
     flags = child_runs.changed_flags(wanted)
-    assert flags == ["--meta.no-learn-inner-lr"]
+    assert sorted(flags) == ["--meta.no-learn-inner-lr", "--tensorboard"]
     assert train.parse_train(["--preset=push-maesn", *flags]) == wanted
 
 

@@ -1,0 +1,136 @@
+"""Whole runs in W&B and TensorBoard, beside what their directories hold."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+import train
+from cli import run_main
+from config import Config, from_json, to_json
+from explorax.sinks import JsonlSink, read_jsonl
+from presets import PRESETS
+from run_directory import RunDirectory, write_json
+from run_results import results_of
+from skill_presets import SKILL_PRESETS
+from test_tensorboard_sink import events, scalars
+from wandb_files import history, offline_runs
+from wandb_server import serving
+
+KEY = "5ec2e7" * 7
+RESULTS = Path(__file__).parents[2] / "experiments" / "results"
+pytestmark = pytest.mark.usefixtures("no_wandb_account")
+
+
+def contents(*directories: Path) -> list[bytes]:
+    """Of all files below."""
+    return [p.read_bytes() for d in directories for p in d.rglob("*") if p.is_file()]
+
+
+def test_a_run_is_in_wandb_and_tensorboard_and_its_key_nowhere(
+    finished, tmp_path, monkeypatch, capfd
+):
+    """Switched on when training is over: all metrics follow, then what the run ends with."""
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    flags = ["--resume", f"--run-dir={finished}", "--tensorboard"]
+    flags += ["--wandb.mode=online", "--wandb.checkpoint", "--wandb.project=some"]
+    with serving(KEY) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        assert run_main(train.main, flags) == 0
+    said = capfd.readouterr()
+    assert f"wandb: {server.url}/" in said.err
+
+    run, records = RunDirectory.open(finished), read_jsonl(finished / "metrics.jsonl")
+    assert list(server.runs) == [run.run_id]
+    served = server.runs[run.run_id]
+    assert (served.project, served.name, served.exit_code) == ("some", "finished", 0)
+    assert served.config["meta.num_episodes"] == {"value": 4}
+    rows = [row for row in served.history if "return_post" in row]
+    assert [row["meta_iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    for record, row in zip(records, rows, strict=True):
+        assert {k: v for k, v in record.items() if v is not None}.items() <= row.items()
+    names = ("pictures/training", "pictures/metatest", "pictures/exploration")
+    for name in (*names, "pictures/episode", "animations/episode"):
+        assert served.files[served.summary[name]["path"]] in contents(finished)
+    report = json.loads((finished / "metatest.json").read_text())
+    table = json.loads(served.files[served.summary["metatest/curve"]["path"]])
+    curve = dict(zip(table["columns"], zip(*table["data"], strict=True), strict=True))
+    assert curve["iteration"] == (0, 1, 2)
+    for name in ("return", "success"):
+        for part in ("mean", "low", "high"):
+            assert curve[f"{name}_{part}"] == tuple(report[name][part])
+        assert served.summary[f"metatest/{name}"] == report[name]["mean"][-1]
+    uploaded = served.artifacts[f"checkpoint-{run.run_id}"]
+    for file in (finished / "checkpoints" / "6").rglob("*"):
+        if file.is_file():
+            name = str(file.relative_to(finished / "checkpoints" / "6"))
+            assert uploaded[name] == file.read_bytes()
+
+    found = events(finished / "tensorboard")
+    expected = [(r["env_steps"], pytest.approx(r["return_post"])) for r in records]
+    assert scalars(found, "return_post") == expected
+
+    for content in contents(finished, tmp_path):
+        assert KEY.encode() not in content
+    assert KEY not in said.out + said.err
+
+
+@pytest.mark.slow
+def test_a_run_outlives_wandb(finished, capfd, monkeypatch):
+    """W&B's process is killed in mid-run; when the run is resumed, W&B gets what it lacks."""
+    line = JsonlSink.write
+
+    def write(sink, metrics):
+        line(sink, metrics)
+        if metrics["meta_iteration"] == 8:
+            from wandb.sdk import wandb_setup
+
+            service = wandb_setup.singleton().assert_service()._proc._process
+            os.kill(service.pid, signal.SIGKILL)
+            service.wait()
+
+    flags = ["--resume", f"--run-dir={finished}", "--wandb.mode=offline"]
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonlSink, "write", write)
+        assert run_main(train.main, [*flags, "--train.num-iterations=10"]) == 0
+    said = capfd.readouterr().err
+    assert (
+        said.count("wandb: ") == said.count("; the run goes on without, metrics.jsonl has it") == 1
+    )
+    assert [r["meta_iteration"] for r in read_jsonl(finished / "metrics.jsonl")] == [*range(1, 11)]
+    assert json.loads((finished / "metatest.json").read_text())["meta_iteration"] == 10
+
+    shutil.rmtree(finished / "wandb")
+    assert run_main(train.main, flags) == 0
+    (records,) = offline_runs(finished)
+    assert [row["meta_iteration"] for row in history(records)] == [*range(1, 11), 10]
+
+
+def test_the_results_of_skills(tmp_path):
+    run_dir = Path(shutil.copytree(RESULTS / "push-diayn", tmp_path / "run"))
+    run = RunDirectory(run_dir, SKILL_PRESETS["push-diayn"], "id")
+    # Those that are kept are of a version that did not measure it.
+    report = {"information_last": 1.5} | json.loads((run_dir / "skills.json").read_text())
+    write_json(run_dir / "skills.json", report)
+    results = results_of(run, run)
+    assert results.scores["skills/information_last"] == report["information_last"]
+    assert results.scores["skills/distinct_skills"] == report["distinct_skills"]
+    best = report["zero_shot"]["best_on_average"]
+    assert results.scores["skills/best_on_average/return"] == best["return"]["mean"]
+    assert [row["skill"] for row in results.tables["skills/table"]] == [*range(50)]
+    names = {"pictures/skills", "pictures/training", "animations/skills"}
+    assert set(results.pictures) == names
+    assert results.checkpoint is None
+
+
+def test_older_runs_need_not_know_of_newer_logs():
+    """They change nothing in a run."""
+    values = json.loads(json.dumps(to_json(PRESETS["point-maesn"])))
+    del values["tensorboard"], values["wandb"]["checkpoint"]
+    config = from_json(values)
+    assert config == PRESETS["point-maesn"]
+    assert isinstance(config, Config)
+    assert not config.wandb.checkpoint
