@@ -1,8 +1,8 @@
 """Makes a Weights & Biases sweep of a spec: ``python experiments/wandb_sweep.py SPEC.yaml``.
 
 Its agents (``make wandb-agent``) start experiments/train.py on as many machines as there are. W&B
-knows what runs log while they train, not their meta-test: it compares the returns after adaptation
-on training tasks. Seeds are one more field to it, and tpe is its own Bayesian search.
+compares the returns after adaptation on training tasks, which it has while runs go on; of their
+meta-test it hears at the end. Seeds are one more field to it, and tpe is its own Bayesian search.
 Exit codes: 0 done, 1 W&B refuses, 2 wrong spec or flags.
 """
 
