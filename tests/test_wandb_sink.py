@@ -37,8 +37,8 @@ def directory(tmp_path):
     return path
 
 
-def sink(directory: Path, mode="offline", **kwargs) -> WandbSink:
-    config = {"meta.kl_coef": 0.5, "seed": 3}
+def sink(directory: Path, mode="offline", num_iterations=2, **kwargs) -> WandbSink:
+    config = {"meta.kl_coef": 0.5, "seed": 3, "train.num_iterations": num_iterations}
     return WandbSink(mode, directory, "project", "name", "abc123", config, **kwargs)
 
 
@@ -131,7 +131,7 @@ def test_an_online_run_is_resumed_where_the_server_has_it(directory, server, res
     assert served.config["meta.kl_coef"] == {"value": 0.5}
     assert served.exit_code == 0
 
-    run = sink(directory, "online", group="several")
+    run = sink(directory, "online", num_iterations=3, group="several")
     for i in (1, 2, 3):
         run.write(metrics(i))
     run.write_results(results)
@@ -139,6 +139,7 @@ def test_an_online_run_is_resumed_where_the_server_has_it(directory, server, res
     assert list(server.runs) == ["abc123"]
     assert iterations(served.history) == [1, 2, 3, 3]
     assert [row["_step"] for row in served.history] == [0, 1, 2, 3]
+    assert served.config["train.num_iterations"] == {"value": 3}
     assert served.exit_code == 143
     assert served.summary["metatest/return"] == -5.0
     for name, original in results.pictures.items():

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import train
 from cli import run_main
@@ -14,6 +15,7 @@ from config import Config, from_json, to_json
 from explorax.sinks import JsonlSink, read_jsonl
 from presets import PRESETS
 from run_directory import RunDirectory, write_json
+from run_logs import RunLogs
 from run_results import results_of
 from skill_presets import SKILL_PRESETS
 from test_tensorboard_sink import events, scalars
@@ -76,6 +78,17 @@ def test_a_run_is_in_wandb_and_tensorboard_and_its_key_nowhere(
     for content in contents(finished, tmp_path):
         assert KEY.encode() not in content
     assert KEY not in said.out + said.err
+
+
+def test_without_a_key_several_seeds_say_so_once(tmp_path, capfd):
+    flags = ["--preset=point-maesn", "--num-seeds=2", "--wandb.mode=online"]
+    run = RunDirectory.create(train.parse_train([*flags, f"--run-dir={tmp_path / 'run'}"]))
+    with RunLogs(run, Console(stderr=True)) as logs:
+        logs.open()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("wandb.mode: no API key is set; ")
+    for member in run.members():
+        assert len(offline_runs(member.path)) == 1
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ class WandbError(Exception):
 
 
 class WandbSink:
-    """A W&B run, its files below the run's directory.
+    """A W&B run, its files below the run's directory; copies of tables are in $WANDB_DATA_DIR.
 
     A resumed run may write all its iterations again: those that the server has are not sent
     twice, and offline those that earlier parts of the run have are in no other part.
@@ -65,15 +65,7 @@ class WandbSink:
             "group": group,
             "reinit": "default" if group is None else "create_new",
         }
-        problem = _login_problem() if mode == "online" else None
-        try:
-            if mode == "online" and problem is None:
-                self._run = wandb.init(mode="online", resume="allow", **settings)
-        except wandb.Error as error:
-            problem = " ".join(str(error).split())
-            wandb.teardown()  # or the id stays in use
-        if mode == "offline" or problem:
-            self._run = wandb.init(mode="offline", **settings)
+        self._run, problem = _start(mode, settings)
         if problem:
             print(
                 f"wandb.mode: {problem.rstrip('.')}; the run is kept offline in {self.directory} "
@@ -142,6 +134,20 @@ class WandbSink:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.directory))
         with _living_process():
             self._run.log(dict(values))
+
+
+def _start(mode: str, settings: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """The run, and why it is not online where it was asked to be."""
+    import wandb
+
+    problem = _login_problem() if mode == "online" else None
+    if mode == "online" and problem is None:
+        try:
+            return wandb.init(mode="online", resume="allow", **settings), None
+        except wandb.Error as error:
+            problem = " ".join(str(error).split())
+            wandb.teardown()  # or the id stays in use
+    return wandb.init(mode="offline", **settings), problem
 
 
 def _settings() -> Any:
