@@ -15,8 +15,9 @@ from rich.console import Console
 
 from cli import parse, run_main
 from errors import UsageError
-from executors import local_places, run_local
+from executors import Executor
 from explorax.config import require
+from local_executor import local_executor
 from skill_sources import prepare
 from sweep_directory import ROOT, SweepDirectory
 from sweep_queue import SweepQueue
@@ -53,12 +54,12 @@ def main(argv: Sequence[str]) -> int:
     """Runs the sweep that the flags name."""
     asked = parse(SweepConfig, argv)
     sweep = SweepDirectory(asked.path, read_spec(asked.spec))
-    runs, places = _checked(asked, sweep.spec)
-    with sweep.begin() as lock:
+    runs, execute = _checked(asked, sweep.spec)
+    with sweep.begin():
         for run in runs:
             prepare(run.config)  # skills that several runs need are discovered once, before them
         queue = SweepQueue(sweep, search_of(sweep.spec, sweep.journal))
-        stopped = run_local(queue.next_job, queue.on_done, places, keep_open=[lock])
+        stopped = execute(queue.next_job, queue.on_done)
     if stopped is not None:
         print(
             f"stopped by {stopped.name}; the same command goes on: "
@@ -72,14 +73,14 @@ def main(argv: Sequence[str]) -> int:
     return 1 if queue.failed else 0
 
 
-def _checked(asked: SweepConfig, spec: SweepSpec) -> tuple[list[SweepRun], list[dict[str, str]]]:
-    """The runs that are known so far, none of them refused, and where they are to be."""
+def _checked(asked: SweepConfig, spec: SweepSpec) -> tuple[list[SweepRun], Executor]:
+    """The runs that are known so far, none of them refused, and what is to run them."""
     try:
         runs = first_runs(spec)
     except ValueError as error:
         raise UsageError(f"{asked.spec}: {error}") from error
     try:
-        return runs, local_places(asked.jobs)
+        return runs, local_executor(asked.jobs)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

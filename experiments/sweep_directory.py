@@ -4,18 +4,20 @@
 - manifest.jsonl: a line per run with its id, seeds, varied fields and flags
 - states.json: how the runs stand that were begun and are not finished
 - runs/ID/ and logs/ID.log: a run's own directory, and what it printed
+- lock, logs/ID.log: locked while the sweep, or the run, goes on
 - journal.log: what tpe has asked and was told
+- slurm/: what submitit keeps of its jobs
 - results.csv, sweep.png: what came of it
 """
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from commands import is_locked, lock
 from config import flatten
 from errors import UsageError
 from run_directory import write_json, write_whole
@@ -74,12 +76,10 @@ class SweepDirectory:
         return self.path / "journal.log"
 
     @contextlib.contextmanager
-    def begin(self) -> Iterator[int]:
+    def begin(self) -> Iterator[None]:
         """Makes the directory, or goes on in it, while nobody else does.
 
-        Yields:
-          The descriptor of the lock, to be kept open in runs: the directory is free once the
-          sweep and all of them have ended, however they did.
+        The directory is free once a sweep and all of its runs have ended, however they did.
 
         Raises:
           UsageError: another sweep is there, or this one or a run of it is still going on, or its
@@ -93,15 +93,13 @@ class SweepDirectory:
             self._check_ids()
         for name in ("runs", "logs"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
-        with self._lock_file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with self._lock_file.open("w") as file:
+            if not lock(file) or self._has_left():
                 going_on = "a sweep, or a run that one has left, is still going on there"
-                raise UsageError(f"{self.path}: {going_on}") from None
+                raise UsageError(f"{self.path}: {going_on}")
             if not found:
                 write_json(self.path / "spec.json", content_of(self.spec))
-            yield lock.fileno()
+            yield
 
     @property
     def _lock_file(self) -> Path:
@@ -109,14 +107,11 @@ class SweepDirectory:
 
     def is_swept(self) -> bool:
         """Whether a sweep, or a run of it, is going on."""
-        if not self._lock_file.exists():
-            return False
-        with self._lock_file.open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_locked(self._lock_file) or self._has_left()
+
+    def _has_left(self) -> bool:
+        """Whether a run still writes into its log."""
+        return any(map(is_locked, (self.path / "logs").glob("*.log")))
 
     def _check_same(self, was: SweepSpec) -> None:
         before, now = (flatten(content_of(spec)) for spec in (was, self.spec))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from child_runs import command_of
-from executors import Job
+from executors import Job, Outcome
 from sweep_directory import SweepDirectory
 from sweep_results import is_finished, mean_or_none, score_of_run
 from sweep_search import Search, Trial
@@ -30,6 +30,7 @@ class SweepQueue:
         self._runs: dict[str, SweepRun] = {}  # all that were asked for
         self._trials: dict[int, Sequence[str]] = {}  # those that were not told yet, and their runs
         self._failures: dict[str, int] = {}
+        self._reached: dict[str, int | None] = {}  # checkpoints of runs when they were preempted
         sweep.add([run for trial in search.known() for run in runs_of(sweep.spec, trial.setting)])
 
     def next_job(self) -> Job | None:
@@ -53,15 +54,17 @@ class SweepQueue:
             self._say(run.id, "is there")
             self._settle(run.id)
 
-    def on_done(self, job: Job, code: int | None) -> None:
-        """Takes the score of a finished run, or has a failed one run once more."""
+    def on_done(self, job: Job, outcome: Outcome) -> None:
+        """Takes the score of a finished run, or has one once more that failed or was preempted."""
         name = job.name
-        if code is None:
+        if outcome == "stopped":
             self.sweep.set_state(name, "stopped")
-        elif code == 0 and is_finished(self.sweep.run_dir(name)):
+        elif outcome == "preempted":
+            self._go_on(name, job.log)
+        elif outcome == 0 and is_finished(self.sweep.run_dir(name)):
             self._settle(name)
         else:
-            self._fail(name, code, job.log)
+            self._fail(name, f"failed with exit code {outcome}", job.log)
 
     def _take(self, trial: Trial) -> None:
         """Makes a trial's runs pending, but for those that an earlier trial has too."""
@@ -83,11 +86,22 @@ class SweepQueue:
         self.sweep.set_state(name, None)
         self._tell_ended()
 
-    def _fail(self, name: str, code: int, log: Path) -> None:
+    def _go_on(self, name: str, log: Path) -> None:
+        """Has a preempted run continue from its checkpoint, if it has got further than before."""
+        reached = last_checkpoint(self.sweep.run_dir(name))
+        if name in self._reached and self._reached[name] == reached:
+            self._fail(name, "was preempted twice before it could save anything new", log)
+            return
+        self._reached[name] = reached
+        self._say(name, "was preempted, and goes on")
+        self.sweep.set_state(name, "stopped")
+        self._pending.append(self._runs[name])
+
+    def _fail(self, name: str, how: str, log: Path) -> None:
         self._failures[name] = self._failures.get(name, 0) + 1
         again = self._failures[name] < ATTEMPTS
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-        what = f"failed with exit code {code}{', once more' if again else ''}; {log} ends with:"
+        what = f"{how}{', once more' if again else ''}; {log} ends with:"
         self._say(name, "\n    ".join([what, *lines]))
         self.sweep.set_state(name, "failed")
         if again:
@@ -108,3 +122,9 @@ class SweepQueue:
         spec = self.sweep.spec
         total = self.search.num_trials * (1 if spec.vmap else len(spec.seeds))
         print(f"[{len(self.scores)}/{total} done] {name}: {what}", file=sys.stderr)
+
+
+def last_checkpoint(path: Path) -> int | None:
+    """The iteration that a run has saved; None before the first."""
+    names = (found.name for found in (path / "checkpoints").glob("*"))
+    return max((int(name) for name in names if name.isdigit()), default=None)

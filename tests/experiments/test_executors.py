@@ -2,8 +2,8 @@
 
 import pytest
 
-import executors
-from executors import local_gpus, local_places
+import local_executor
+from local_executor import local_gpus, local_places
 
 
 @pytest.fixture
@@ -21,7 +21,9 @@ def two_gpus(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     plugin = "jax_cuda12_plugin"
-    monkeypatch.setattr(executors.importlib.util, "find_spec", lambda name: name == plugin or None)
+    monkeypatch.setattr(
+        local_executor.importlib.util, "find_spec", lambda name: name == plugin or None
+    )
 
 
 def test_one_process_per_gpu(two_gpus, monkeypatch):
@@ -41,12 +43,12 @@ def test_gpus_that_jax_would_not_use_do_not_count(two_gpus, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert local_places(None) == [{}]
     monkeypatch.delenv("JAX_PLATFORMS")
-    monkeypatch.setattr(executors.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(local_executor.importlib.util, "find_spec", lambda name: None)
     assert local_gpus() == []
 
 
 def test_a_machine_without_gpus(monkeypatch, tmp_path):
-    monkeypatch.setattr(executors.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(local_executor.importlib.util, "find_spec", lambda name: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -14,6 +14,8 @@ import pytest
 import sweep
 from child_runs import command_of
 from cli import run_main
+from commands import lock, start
+from errors import UsageError
 from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, rows, write_spec
 from presets import PRESETS
 from sweep_directory import SweepDirectory
@@ -145,12 +147,17 @@ def test_a_directory_is_free_once_its_runs_have_ended(tmp_path):
     """A sweep that is killed leaves them going on."""
     spec = write_spec(tmp_path / "killed.yaml", SPEC)
     directory = SweepDirectory(tmp_path / "killed", read_spec(spec))
-    with directory.begin() as lock:
-        left = subprocess.Popen(["sleep", "20"], pass_fds=[lock])
+    with directory.begin(), directory.log("run").open("a") as log:
+        assert lock(log)
+        left = start(["sleep", "20"], log, {})
     assert directory.is_swept()
+    with pytest.raises(UsageError, match="still going on"), directory.begin():
+        pass
     left.kill()
     left.wait()
     assert not directory.is_swept()
+    with directory.begin():
+        pass
 
 
 def test_a_changed_preset_needs_another_name(fake_runs, tmp_path, refused, monkeypatch):
@@ -176,8 +183,8 @@ def test_a_sweep_does_not_start_jax():
     """Its runs need the devices, and its flags should not wait."""
     code = (
         "import sys; sys.path.insert(0, 'experiments'); import sweep, sweep_status\n"
-        "heavy = {'jax', 'orbax', 'wandb', 'mujoco', 'matplotlib', 'optuna'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "heavy = {'jax', 'orbax', 'wandb', 'mujoco', 'matplotlib', 'optuna', 'ray', 'submitit'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
