@@ -15,9 +15,7 @@ from rich.console import Console
 
 from cli import parse, run_main
 from errors import UsageError
-from executors import Executor
-from explorax.config import require
-from local_executor import local_executor
+from executor_flags import ExecutorConfig, executor_of
 from skill_sources import prepare
 from sweep_directory import ROOT, SweepDirectory
 from sweep_queue import SweepQueue
@@ -31,18 +29,13 @@ WIDTH = 140
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(ExecutorConfig):
     """Train what a sweep lacks, one process per run, and draw what came of it."""
 
     spec: tyro.conf.Positional[Path]
     """The YAML file that says what is varied; see experiments/sweeps."""
-    jobs: int | None = None
-    """Runs at the same time; without it one per GPU, or one where there is none."""
     sweep_dir: Path | None = None
     """Where the sweep is kept; runs/sweeps/NAME of its spec if not given."""
-
-    def __post_init__(self):
-        require(self.jobs is None or 1 <= self.jobs <= 1024, "jobs", "must be in 1..1024")
 
     @property
     def path(self) -> Path:
@@ -54,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
     """Runs the sweep that the flags name."""
     asked = parse(SweepConfig, argv)
     sweep = SweepDirectory(asked.path, read_spec(asked.spec))
-    runs, execute = _checked(asked, sweep.spec)
-    with sweep.begin():
+    runs = _known_runs(asked.spec, sweep.spec)
+    with executor_of(asked, sweep.path) as execute, sweep.begin():
         for run in runs:
             prepare(run.config)  # skills that several runs need are discovered once, before them
         queue = SweepQueue(sweep, search_of(sweep.spec, sweep.journal))
@@ -73,16 +66,12 @@ def main(argv: Sequence[str]) -> int:
     return 1 if queue.failed else 0
 
 
-def _checked(asked: SweepConfig, spec: SweepSpec) -> tuple[list[SweepRun], Executor]:
-    """The runs that are known so far, none of them refused, and what is to run them."""
+def _known_runs(file: Path, spec: SweepSpec) -> list[SweepRun]:
+    """The runs that are known so far, none of them refused."""
     try:
-        runs = first_runs(spec)
+        return first_runs(spec)
     except ValueError as error:
-        raise UsageError(f"{asked.spec}: {error}") from error
-    try:
-        return runs, local_executor(asked.jobs)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{file}: {error}") from error
 
 
 def _report(sweep: SweepDirectory) -> None:

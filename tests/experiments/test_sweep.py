@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,8 +191,11 @@ def test_a_sweep_does_not_start_jax():
 
 
 @pytest.mark.slow
-def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path):
+@pytest.mark.parametrize("executor", ["local", "ray", "slurm-local"])
+def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path, executor):
     """On the point robot, by the command line."""
+    if executor == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     fields = {"meta.kl_coef": [0.1, 0.5]}
     small = {
         "train.num_iterations": 60,
@@ -206,9 +210,11 @@ def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path):
     }
     content = {"preset": "point-maesn", "fields": fields, "set": small, "seeds": 2}
     spec = write_spec(tmp_path / "point.yaml", content | {"vmap": ["seed"]})
-    command = [sys.executable, str(ROOT / "experiments/sweep.py"), str(spec)]
+    command = [sys.executable, str(ROOT / "experiments/sweep.py"), str(spec), "--jobs=1"]
+    command.append(f"--executor={executor}")
     first, second = (tmp_path / "runs/sweeps/point/runs" / name for name in ids(spec))
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
     going = subprocess.Popen(command, cwd=tmp_path, env=environment)
     deadline = time.monotonic() + 120
     while not (first / "seed0/metrics.jsonl").exists() and time.monotonic() < deadline:
