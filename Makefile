@@ -1,5 +1,5 @@
 # `make` lists the targets. Variables: PYTHON, ARGS, PRESET, RUN, SUITE, SEEDS, BUDGET, REWARD,
-# SPEC, JOBS, SWEEP, CUDA, PYTEST_ARGS.
+# SPEC, JOBS, EXECUTOR, SWEEP, CUDA, PYTEST_ARGS.
 
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -86,8 +86,9 @@ ablation: $(STAMP) ## Train what is missing and take the hierarchy apart (REWARD
 	@$(BIN)/python experiments/ablation.py $(if $(REWARD),--reward $(REWARD)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
-sweep: $(STAMP) ## Train a sweep's runs and compare them (SPEC=experiments/sweeps/x.yaml JOBS=2)
-	@$(BIN)/python experiments/sweep.py $(SPEC) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+sweep: $(STAMP) ## Train a sweep's runs and compare them (SPEC=... JOBS=2 EXECUTOR=local|ray|slurm)
+	@$(BIN)/python experiments/sweep.py $(SPEC) $(if $(JOBS),--jobs $(JOBS)) \
+	  $(if $(EXECUTOR),--executor $(EXECUTOR)) $(ARGS)
 
 sweep-status: $(STAMP) ## Show how a sweep's runs stand (SPEC=... or RUN=runs/sweeps/x)
 	@$(BIN)/python experiments/sweep_status.py $(if $(SPEC),--spec $(SPEC)) \
