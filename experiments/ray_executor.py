@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from explorax.config import require
 from extras import import_extra
 
 POLL_S = 0.5
+CONNECTS_S = 10.0
 
 
 class Shares(NamedTuple):
@@ -89,6 +91,7 @@ def ray_executor(
 
 
 def _connect(ray: Any, address: str) -> None:
+    _check_answers(address)
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -103,6 +106,18 @@ def _connect(ray: Any, address: str) -> None:
         raise UsageError(f"ray_address: {address}: {said} ({hint})") from error
     finally:
         signal.signal(signal.SIGTERM, before)  # Ray takes it
+
+
+def _check_answers(address: str) -> None:
+    """Ray would try for a quarter of an hour. What has no port it looks up itself."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    require(port.isdecimal(), "ray_address", f"must be HOST:PORT or auto; got {address}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECTS_S).close()
+    except OSError as error:
+        raise UsageError(f"ray_address: {address}: {error.strerror or error}") from error
 
 
 def shares(

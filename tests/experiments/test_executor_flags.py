@@ -1,6 +1,7 @@
 """Flags that say where the runs of a sweep run."""
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_a_missing_package_says_how_to_install_it(spec, refused, monkeypatch, ex
     monkeypatch.setitem(sys.modules, package, None)
     names = ["executor", f"package {package} ", f"pip install -e '.[{executor}]'"]
     refused(sweep.main, [spec, f"--executor={executor}"], *names)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:port", "127.0.0.1:99999"])
+def test_a_ray_address_that_nothing_answers_at(spec, refused, monkeypatch, address):
+    """Without Ray: it would try for long."""
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    flags = ["--executor=ray", f"--ray-address={address}"]
+    refused(sweep.main, [spec, *flags], "ray_address", address)
 
 
 def test_slurm_is_needed(spec, refused, monkeypatch, tmp_path):
