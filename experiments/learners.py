@@ -176,15 +176,15 @@ def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
 
 
 def last_or_first(config: RunConfig, setup: Setup, checkpoints: Checkpoints) -> Restored:
-    """Where a run goes on: its newest whole checkpoint; without any where it begins, info empty.
+    """Where a run goes on: its newest whole checkpoint; before any, where it begins, info empty.
 
     Raises:
       CheckpointError: there are checkpoints, but none is whole.
       UsageError: as ``first_state``.
     """
-    if checkpoints.steps():
-        return restore(checkpoints, setup)
-    return Restored(0, first_state(config, setup), {}, {})
+    if checkpoints.is_new():
+        return Restored(0, first_state(config, setup), {}, {})
+    return restore(checkpoints, setup)
 
 
 def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:

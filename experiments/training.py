@@ -122,7 +122,7 @@ def _writing(
 def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
     """The last whole checkpoint, or the first state; what came after it is cut off.
 
-    That is lines of metrics.jsonl, and checkpoints that are damaged.
+    That is lines of metrics.jsonl, and checkpoints that are damaged, or a first one cut short.
     """
     config = run.config
     restored = last_or_first(config, setup, checkpoints)
@@ -140,7 +140,7 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
             f"{run.path} is at {done} already"
         )
     wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
-    checkpoints.cut_back(done)
+    checkpoints.cut_back(done if restored.info else -1)
     return Start(restored.state, done, wall_s[0])
 
 

@@ -225,6 +225,23 @@ def test_a_save_that_is_killed_around_its_list_costs_no_checkpoint(tmp_path, mon
         assert checkpoints.steps() == [3]
 
 
+def test_a_first_save_that_is_cut_short_is_known_from_a_lost_list(tmp_path, monkeypatch):
+    """The former costs nothing, the latter may be all of a run."""
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.is_new()
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(checksums, "write", Mock(side_effect=Killed))
+            checkpoints.save(2, make(2), {})
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.steps(), checkpoints.is_new()) == ([2], True)
+        checkpoints.cut_back(-1)
+        checkpoints.save(2, make(2), {})
+        assert not checkpoints.is_new()
+        assert checkpoints.restore(TEMPLATE, task_mesh(1)).step == 2
+        (tmp_path / "2" / checksums.NAME).unlink()
+        assert not checkpoints.is_new()
+
+
 @contextmanager
 def file_size_limit(size: int):
     """No file may grow beyond ``size`` bytes: the next write fails, as on a full disk."""

@@ -19,6 +19,8 @@ from explorax.types import PyTree
 
 SCORE = "score.json"
 """How good a checkpoint is, beside what Orbax writes of it."""
+SAVING = "SAVING"
+"""While one is written, its step, beside the folders of all."""
 OVERHEAD = 1_000_000
 """Bytes that are enough for all of a checkpoint but the arrays."""
 
@@ -44,7 +46,7 @@ class Checkpoints:
     a process that is killed while it saves, or a disk that is full, leaves the one before whole.
 
     One without a list is damaged like one with a changed file. That includes those of versions
-    that wrote none: nothing tells them from what a kill has left of a save.
+    that wrote none; only of a first save that was cut short it is known that nothing is lost.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2, read_only: bool = False):
@@ -76,6 +78,14 @@ class Checkpoints:
         """Steps that are there, damaged ones too, ascending."""
         return sorted(self._manager.all_steps())
 
+    def is_new(self) -> bool:
+        """Whether no save has ended: nothing is there but what the first one may have left."""
+        steps, saving = self.steps(), self.directory / SAVING
+        if len(steps) != 1:
+            return not steps
+        was_saved = (self._path(steps[0]) / checksums.NAME).exists()
+        return not was_saved and saving.exists() and saving.read_text() == str(steps[0])
+
     def best(self) -> int | None:
         """The step with the highest score, of equals the latest; None where none has a score."""
         scores = {step: self._score(step) for step in self.steps()}
@@ -102,10 +112,13 @@ class Checkpoints:
         path = self._path(step)
         try:
             self._check_space(state)
+            (self.directory / SAVING).write_text(str(step))
             written = self._manager.save(step, args=args)
             if written:
                 (path / SCORE).write_text(json.dumps(score), encoding="utf-8")
                 checksums.write(path)
+            (self.directory / SAVING).unlink()
+            if written:
                 self._delete(set(self.steps()[: -self.keep]) - {self.best()})
         except Exception as error:
             raise self._error(step, "cannot be written", error) from error

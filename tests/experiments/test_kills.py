@@ -43,7 +43,7 @@ def wait_for_training(process: subprocess.Popen) -> None:
 
 def is_cut_short(run_dir: Path) -> bool:
     """Whether a save did not come to its end."""
-    saved = (run_dir / "checkpoints").glob("*")
+    saved = filter(Path.is_dir, (run_dir / "checkpoints").glob("*"))
     return any(not (path / NAME).exists() for path in saved)
 
 
