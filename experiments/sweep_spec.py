@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from config import ABOUT_THE_RUN, flatten, to_json
+from config import ABOUT_THE_RUN, LOGGING, flatten, to_json
 from errors import UsageError
 from explorax.config import require
 from presets import PRESETS
@@ -141,8 +141,9 @@ class SweepSpec:
         for key, names in (("fields", self.fields), ("set", self.set)):
             for name in names:
                 group = name.partition(".")[0]
-                # wandb.* says where runs are logged, and may be set
-                settled = group in ABOUT_THE_RUN and (key == "fields" or group != "wandb")
+                # where runs are logged may be set
+                is_logging = key == "set" and name.startswith(LOGGING)
+                settled = group in ABOUT_THE_RUN and not is_logging
                 of_its_own = f"cannot be in {key}: it is no setting of what is learned"
                 require(not settled, f"{key}.{name}", of_its_own)
                 require(name in self.usual, f"{key}.{name}", self._no_field(name))

@@ -100,6 +100,13 @@ def test_files_that_are_no_spec(refused, tmp_path, text, named):
     refused(sweep.main, ["nowhere.yaml"], "nowhere.yaml")
 
 
+def test_where_runs_are_logged_may_be_set():
+    logged = {"wandb.mode": "offline", "tensorboard": True}
+    runs = first_runs(spec_from(SPEC | {"set": SPEC["set"] | logged}))
+    assert all(run.config.tensorboard for run in runs)
+    assert [run.id for run in runs] == [run.id for run in first_runs(spec_from(SPEC))]
+
+
 def test_wrong_flags(refused, tmp_path):
     spec = write_spec(tmp_path / "right.yaml", SPEC)
     refused(sweep.main, [spec, "--jobs=0"], "jobs: ")
