@@ -44,7 +44,7 @@ class AblationConfig:
 
     reward: Literal["dense", "sparse", "both"] = "both"
     """Reward of meta-training; tests are always sparse."""
-    methods: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
     """Rows and variants, by name; all rows if not given."""
     variants: bool = False
     """All variants instead of all rows, beside those that they vary."""
@@ -60,7 +60,8 @@ class AblationConfig:
     def __post_init__(self):
         require(1 <= self.seeds <= 1024, "seeds", "must be in 1..1024")
         require(1 <= self.variant_seeds <= 1024, "variant_seeds", "must be in 1..1024")
-        for name in self.methods:
+        require(self.methods != (), "methods", "must name at least one")
+        for name in self.methods or ():
             require(name in NAMES, "methods", f"must be among {', '.join(NAMES)}; got '{name}'")
         require(
             not (self.methods and self.variants),
@@ -68,7 +69,7 @@ class AblationConfig:
             "are all drawn; --methods names single ones",
         )
         require(
-            set(self.methods) != {BEST_SKILL},
+            set(self.methods or ()) != {BEST_SKILL},
             "methods",
             f"need one with a curve to draw {BEST_SKILL} beside",
         )
@@ -76,7 +77,7 @@ class AblationConfig:
     @property
     def names(self) -> Sequence[str]:
         """What to draw, each once."""
-        return tuple(dict.fromkeys(self.methods)) or default_names(self.variants)
+        return tuple(dict.fromkeys(self.methods or default_names(self.variants)))
 
     @property
     def rewards(self) -> Sequence[Reward]:

@@ -138,6 +138,7 @@ def test_the_best_skills_are_those_of_the_hierarchy():
     [
         ("--methods maesn diayn", ("methods", "'diayn'", "hmrl-skills-c5")),
         ("--methods best-skill", ("methods", "curve")),
+        ("--methods", ("methods", "at least one")),
         ("--methods maesn --variants", ("variants", "--methods")),
         ("--seeds 0", ("seeds",)),
         ("--variant-seeds 0", ("variant_seeds",)),
