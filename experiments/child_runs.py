@@ -48,7 +48,7 @@ def command_of(config: RunConfig, path: Path) -> list[str] | None:
       UsageError: the directory has another run.
     """
     script = str(Path(__file__).with_name(f"{config.target}.py"))
-    if not path.exists():
+    if not path.exists() or not any(path.iterdir()):  # empty: stopped before it wrote anything
         flags = [f"--preset={config.preset}", f"--run-dir={path}", *changed_flags(config)]
         return [script, *flags]
     run = RunDirectory.open(path)

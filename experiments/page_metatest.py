@@ -38,7 +38,7 @@ def metatest_section(run: RunDirectory, reports: Sequence[Report]) -> Section:
         f"{first['num_tasks']} held-out tasks{origin}, sparse reward, {first['num_episodes']} "
         f"episodes a task and iteration; the checkpoint of meta-iteration "
         f"{first['meta_iteration']}. Intervals are 95%, bootstrap over "
-        f"{'seeds and ' if len(reports) > 1 else ''}tasks."
+        f"tasks{', in the table over seeds, too' if len(reports) > 1 else ''}."
     )
     return Section("Meta-test", [Text(about), *charts, metatest_table(run, reports, paper)])
 

@@ -54,6 +54,16 @@ def test_a_switch_has_flags_of_its_own():
     assert train.parse_train(["--preset=push-maesn", *flags]) == wanted
 
 
+def test_an_empty_directory_is_no_run(tmp_path):
+    """One is left where a run was stopped before it wrote anything."""
+    wanted = PRESETS["push-maesn"]
+    _, *flags = child_runs.command_of(wanted, tmp_path) or []
+    assert flags == ["--preset=push-maesn", f"--run-dir={tmp_path}"]
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match=str(tmp_path)):
+        child_runs.command_of(wanted, tmp_path)
+
+
 def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     """A run that was there, one that was stopped, one of other settings."""
     wanted = replace(train.parse_train([*tiny, "--train.num-iterations=3"]), num_seeds=2)
