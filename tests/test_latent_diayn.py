@@ -275,6 +275,7 @@ def test_what_was_found_is_remembered():
     assert pays == [True, False, False]
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_on_two_devices_are_those_alone_on_one():
     learner, state, _ = sampler()
     alone = jax.jit(learner.update)(state)

@@ -63,6 +63,7 @@ def test_runs_are_drawn_on_one_task(finished, tmp_path, drawn, snapshot, capfd):
     assert seen.any(axis=-1).mean() <= int(share) / 100, "only the last state is not seen"
 
 
+@pytest.mark.slow
 def test_a_seed_of_several_is_a_row_of_its_own(tiny, tmp_path, drawn):
     run = tmp_path / "two"
     flags = [*tiny, "--train.num-iterations=3", "--num-seeds=2", f"--run-dir={run}"]

@@ -134,6 +134,7 @@ def test_a_page_takes_the_place_of_its_like_only(finished, tmp_path, page_of, re
     refused(report.main, [finished, f"--out={tmp_path / 'link.html'}"], "out: ", "link.html")
 
 
+@pytest.mark.slow
 def test_runs_of_further_seeds_are_one_curve(finished, tmp_path, page_of):
     other, out = shutil.copytree(finished, tmp_path / "other"), tmp_path / "out.html"
     as_seed(other, 1)
@@ -147,6 +148,7 @@ def test_runs_of_further_seeds_are_one_curve(finished, tmp_path, page_of):
     assert {"finished (1 seed)", "other (1 seed)"} <= set(page.texts["th"])
 
 
+@pytest.mark.slow
 def test_the_seeds_of_a_run_are_on_one_page(tiny, tmp_path, page_of):
     run = tmp_path / "two"
     flags = [*tiny, "--train.num-iterations=3", "--num-seeds=2", f"--run-dir={run}"]

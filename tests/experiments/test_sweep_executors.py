@@ -63,7 +63,9 @@ def ray_address(ray_token):
     head.communicate(timeout=30)
 
 
-@pytest.fixture(params=["slurm-local", "slurm", pytest.param("ray", marks=SLOW)])
+@pytest.fixture(
+    params=["slurm", *(pytest.param(where, marks=SLOW) for where in ("slurm-local", "ray"))]
+)
 def flags(request, tmp_path, monkeypatch):
     """What asks for an executor."""
     if request.param == "ray":
