@@ -55,8 +55,7 @@ def command_of(config: RunConfig, path: Path) -> list[str] | None:
     identity = lambda c: (settings_id(c), c.seed, c.num_seeds)  # noqa: E731
     if identity(run.config) != identity(config):
         raise UsageError(f"{path}: is a run of other settings or seeds; move it away")
-    done = all(is_tested(member) for member in run.members())
-    return None if done else [script, "--resume", f"--run-dir={path}"]
+    return None if is_finished(run) else [script, "--resume", f"--run-dir={path}"]
 
 
 def changed_flags(config: RunConfig) -> list[str]:
@@ -77,6 +76,15 @@ def _flag(name: str, value: Any) -> list[str]:
         return [f"--{group}{dot}{'' if value else 'no-'}{switch}"]
     values = value if isinstance(value, tuple) else (value,)
     return [f"--{name}", *map(str, values)]
+
+
+def is_finished(run: RunDirectory) -> bool:
+    """Whether a run is trained and tested, with all its seeds.
+
+    Raises:
+      UsageError: as ``is_tested``.
+    """
+    return all(is_tested(member) for member in run.members())
 
 
 def is_tested(run: RunDirectory) -> bool:

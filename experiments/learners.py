@@ -159,12 +159,11 @@ def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
     Raises:
       UsageError: the newest whole checkpoint is not the run's last.
     """
-    sizes = run.config.train
-    config = replace(run.config, train=replace(sizes, devices=1))
-    state, done = restore_latest(run, set_up(config))
-    if done < sizes.num_iterations:
+    asked = run.config.train.num_iterations
+    state, done = latest_on_one_device(run)
+    if done < asked:
         raise UsageError(
-            f"hierarchy.skills_dir: {run.path} is at {done} of {sizes.num_iterations} iterations; "
+            f"hierarchy.skills_dir: {run.path} is at {done} of {asked} iterations; "
             f"`make skills` goes on with --resume --run-dir {run.path}"
         )
     return jax.device_get(state.params.sac.policy)
@@ -194,6 +193,12 @@ def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
     return restored.state, restored.step
 
 
+def latest_on_one_device(run: RunDirectory) -> tuple[LearnerState, int]:
+    """As ``restore_latest``, whatever the number of devices that the run is trained on."""
+    config = replace(run.config, train=replace(run.config.train, devices=1))
+    return restore_latest(run, set_up(config))
+
+
 def finished_state(run: RunDirectory) -> LearnerState:
     """The state that a run has ended with, on one device, without touching the run.
 
@@ -201,8 +206,7 @@ def finished_state(run: RunDirectory) -> LearnerState:
       UsageError: it is not finished, or its checkpoint cannot be read.
     """
     asked = run.config.train.num_iterations
-    config = replace(run.config, train=replace(run.config.train, devices=1))
-    state, done = restore_latest(run, set_up(config))
+    state, done = latest_on_one_device(run)
     if done < asked:
         raise UsageError(
             f"run_dirs: {run.path} is at {done} of {asked} meta-iterations; "

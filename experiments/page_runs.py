@@ -1,25 +1,25 @@
 """A page on meta-training runs: each of them, and before that all of them side by side."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import pictures
-from comparisons import Report, metrics_of
+from comparisons import Report
 from config import Config, settings_id
 from episode_pictures import NUM_EPISODES, STAGES, stage_name
-from page import Block, Page, Part, Section, Text
+from page import Page, Part, Section
 from page_latents import Latents, latent_section
 from page_metatest import comparison_section, metatest_section
 from page_sections import (
+    Records,
     about,
     at_the_end,
-    chart,
     configuration,
     heading,
     own_name,
     picture_of,
     speed,
+    training,
     versions,
     whose,
 )
@@ -69,7 +69,7 @@ def part_on(finished: Finished, name: str) -> Part:
     run = finished.run
     sections = [
         configuration(run),
-        training(run),
+        training(run, pictures.training_curve, curves_in_words, "Nothing was meta-trained."),
         metatest_section(run, finished.reports),
         latent_section(run, finished.latents),
         exploration(run),
@@ -80,21 +80,13 @@ def part_on(finished: Finished, name: str) -> Part:
     return Part(name, about(run), sections)
 
 
-def training(run: Run) -> Section:
-    """Learning curves of every seed."""
-    blocks: list[Block] = []
-    for member in run.members():
-        records = metrics_of(member.path)
-        if not records:
-            continue
-        before, after = (at_the_end(records, f"return_{stage}") for stage in ("pre", "post"))
-        alt = (
-            "Return and success on training tasks before and after adaptation over environment "
-            f"steps; in the end the return is {before} before and {after} after."
-        )
-        draw = partial(pictures.training_curve, records=records)
-        blocks.append(chart(draw, alt, whose(run, member)))
-    return Section("Training", blocks or [Text("Nothing was meta-trained.")])
+def curves_in_words(records: Records) -> str:
+    """What a seed's learning curves show."""
+    before, after = (at_the_end(records, f"return_{stage}") for stage in ("pre", "post"))
+    return (
+        "Return and success on training tasks before and after adaptation over environment "
+        f"steps; in the end the return is {before} before and {after} after."
+    )
 
 
 def exploration(run: Run) -> Section:

@@ -84,6 +84,26 @@ def chart(draw: Callable[..., None], alt: str, caption: str = "") -> Picture:
     return Picture(beside, alt, caption, others=[(NARROW, below)])
 
 
+def training(
+    run: RunDirectory, draw: Callable[..., None], alt: Callable[[Records], str], nothing: str
+) -> Section:
+    """Learning curves of every seed.
+
+    Args:
+      run: whose.
+      draw: one of ``pictures``' functions of records.
+      alt: the curves of a seed's records in words.
+      nothing: what is said where there are none.
+    """
+    blocks: list[Block] = []
+    for member in run.members():
+        records = metrics_of(member.path)
+        if records:
+            of_seed = partial(draw, records=records)
+            blocks.append(chart(of_seed, alt(records), whose(run, member)))
+    return Section("Training", blocks or [Text(nothing)])
+
+
 def picture_of(path: Path, alt: str, caption: str, size: Size) -> Block:
     """A picture that a run has left, a still one for who wants no motion; or that there is none."""
     if not path.exists():

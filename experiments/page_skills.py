@@ -1,24 +1,23 @@
 """A page on runs that discover skills."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import pictures
-from comparisons import metrics_of
 from config import SkillsRunConfig
-from page import Block, Page, Part, Section, Table, Text
+from page import Block, Page, Part, Section, Table
 from page_sections import (
     UNKNOWN,
+    Records,
     about,
     at_the_end,
-    chart,
     configuration,
     heading,
     own_name,
     picture_of,
     score,
     speed,
+    training,
     versions,
     whose,
 )
@@ -66,7 +65,7 @@ def part_on(finished: Finished, name: str) -> Part:
     run = finished.run
     sections = [
         configuration(run),
-        training(run),
+        training(run, pictures.skill_curves, curves_in_words, "Nothing was trained."),
         Section("Skills", [facts(by_seed(finished)), *pictures_of(run)]),
         speed(run),
         versions(run),
@@ -74,21 +73,13 @@ def part_on(finished: Finished, name: str) -> Part:
     return Part(name, about(run), sections)
 
 
-def training(run: Run) -> Section:
-    """Learning curves of every seed."""
-    blocks: list[Block] = []
-    for member in run.members():
-        records = metrics_of(member.path)
-        if not records:
-            continue
-        reward = at_the_end(records, "intrinsic_reward")
-        alt = (
-            "How far skills can be told apart over environment steps; in the end the intrinsic "
-            f"reward is {reward} nats."
-        )
-        draw = partial(pictures.skill_curves, records=records)
-        blocks.append(chart(draw, alt, whose(run, member)))
-    return Section("Training", blocks or [Text("Nothing was trained.")])
+def curves_in_words(records: Records) -> str:
+    """What a seed's learning curves show."""
+    reward = at_the_end(records, "intrinsic_reward")
+    return (
+        "How far skills can be told apart over environment steps; in the end the intrinsic "
+        f"reward is {reward} nats."
+    )
 
 
 def facts(columns: Mapping[str, Report]) -> Table:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from rich.console import Console
 
 from config import flatten, to_json
-from explorax.sinks import BestEffort, TensorBoardSink, WandbSink, read_jsonl
+from explorax.sinks import BestEffort, TensorBoardSink, WandbSink, read_together
 from run_directory import RunDirectory
 from run_results import results_of
 
@@ -35,9 +35,8 @@ class RunLogs:
         if config.tensorboard:
             sinks = (TensorBoardSink(member.tensorboard) for member in self._run.members())
             self._logs.append(BestEffort("tensorboard", sinks, self._say))
-        files = [member.metrics for member in self._run.members()]
-        if self._logs and all(file.exists() for file in files):
-            for rows in zip(*map(read_jsonl, files), strict=False):
+        if self._logs:
+            for rows in read_together([member.metrics for member in self._run.members()]):
                 self.write(rows)
 
     def write(self, rows: Sequence[Mapping[str, float | None]]) -> None:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from explorax.sinks import read_jsonl
+from explorax.sinks import read_together
 from run_directory import RunDirectory
 
 
@@ -18,10 +18,8 @@ class Scores:
         """Begins with what metrics.jsonl holds; without a ``metric`` nothing is judged."""
         self._metric = metric
         self._recent: deque[float] = deque(maxlen=run.config.train.checkpoint_every)
-        files = [member.metrics for member in run.members()]
-        if all(file.exists() for file in files):
-            for rows in zip(*map(read_jsonl, files), strict=False):
-                self.add(rows)
+        for rows in read_together([member.metrics for member in run.members()]):
+            self.add(rows)
 
     def add(self, rows: Sequence[Mapping[str, float]]) -> None:
         """One iteration's metrics of each seed."""

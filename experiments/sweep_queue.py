@@ -8,7 +8,7 @@ from pathlib import Path
 from child_runs import command_of
 from executors import Job, Outcome
 from sweep_directory import SweepDirectory
-from sweep_results import is_finished, mean_or_none, score_of_run
+from sweep_results import has_finished, mean_or_none, score_of_run
 from sweep_search import Search, Trial
 from sweep_settings import SweepRun, runs_of
 
@@ -61,7 +61,7 @@ class SweepQueue:
             self.sweep.set_state(name, "stopped")
         elif outcome == "preempted":
             self._go_on(name, job.log)
-        elif outcome == 0 and is_finished(self.sweep.run_dir(name)):
+        elif outcome == 0 and has_finished(self.sweep.run_dir(name)):
             self._settle(name)
         else:
             self._fail(name, f"failed with exit code {outcome}", job.log)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 from rich.console import Console
 from rich.table import Table
 
-from child_runs import is_tested
+from child_runs import is_finished
 from comparisons import minutes, read_object
 from run_directory import RunDirectory
 from sweep_directory import Entry, SweepDirectory
@@ -39,11 +39,9 @@ class Ranked(NamedTuple):
     score: float | None  # mean over seeds of the sweep's metric
 
 
-def is_finished(path: Path) -> bool:
-    """Whether a run is trained and tested, with all its seeds."""
-    if not (path / "config.json").exists():
-        return False
-    return all(is_tested(member) for member in RunDirectory.open(path).members())
+def has_finished(path: Path) -> bool:
+    """Whether a directory has a finished run."""
+    return (path / "config.json").exists() and is_finished(RunDirectory.open(path))
 
 
 def score_of(metric: Metric, report: dict[str, Any]) -> float | None:
@@ -75,7 +73,7 @@ def read_results(sweep: SweepDirectory) -> list[Result]:
     results = []
     for entry in sweep.entries():
         path = sweep.run_dir(entry.id)
-        if not is_finished(path):
+        if not has_finished(path):
             continue
         for member in RunDirectory.open(path).members():
             report = report_of(member.path)

@@ -21,7 +21,7 @@ from explorax.config import require
 from launch import INTERRUPTED
 from run_directory import RunDirectory
 from sweep_directory import ROOT, Entry, State, SweepDirectory
-from sweep_results import is_finished, report_of, score_of, show_name, show_score, show_value
+from sweep_results import has_finished, report_of, score_of, show_name, show_score, show_value
 
 EVERY_S = 2.0
 WIDTH = 140
@@ -101,7 +101,7 @@ COLOURS = {
 
 def state_of(sweep: SweepDirectory, entry: Entry, states: dict[str, State], is_swept: bool) -> str:
     """How a run stands; one that was running when its sweep was killed is stopped."""
-    if is_finished(sweep.run_dir(entry.id)):
+    if has_finished(sweep.run_dir(entry.id)):
         return "finished"
     state = states.get(entry.id, "waiting")
     return "stopped" if state == "running" and not is_swept else state

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from child_runs import is_tested
+from child_runs import is_finished
 from run_directory import RunDirectory
 from sweep_settings import first_runs
 from sweep_spec import read_spec
@@ -94,8 +94,7 @@ class FakeRuns:
         if not path.exists():
             return self._command(RunDirectory.create(replace(config, run_dir=path)))
         run = RunDirectory.open(path)
-        done = all(is_tested(member) for member in run.members())
-        return None if done else self._command(run)
+        return None if is_finished(run) else self._command(run)
 
     def _command(self, run: RunDirectory) -> list[str]:
         write_metrics(run, 4)

@@ -1,7 +1,14 @@
 """Where metrics go: a JSONL file, Weights & Biases, TensorBoard, a progress bar."""
 
 from explorax.sinks.best_effort import BestEffort
-from explorax.sinks.jsonl import JsonlSink, SinkError, finite_or_none, read_jsonl, truncate_jsonl
+from explorax.sinks.jsonl import (
+    JsonlSink,
+    SinkError,
+    finite_or_none,
+    read_jsonl,
+    read_together,
+    truncate_jsonl,
+)
 from explorax.sinks.kinds import (
     COUNTERS,
     META_RUN,
@@ -33,5 +40,6 @@ __all__ = [
     "WandbSink",
     "finite_or_none",
     "read_jsonl",
+    "read_together",
     "truncate_jsonl",
 ]

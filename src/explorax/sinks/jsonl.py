@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             raise SinkError(f"{path}: line {number} is not a line of metrics") from error
         records.append(record)
     return records
+
+
+def read_together(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], ...]]:
+    """The lines of several files side by side, as far as the shortest; none unless all are there.
+
+    Raises:
+      SinkError: as ``read_jsonl``.
+    """
+    whole = all(path.exists() for path in paths)
+    return zip(*map(read_jsonl, paths), strict=False) if whole else iter(())
 
 
 def truncate_jsonl(path: Path, meta_iteration: int) -> float:
