@@ -2,7 +2,8 @@
 # SPEC, JOBS, EXECUTOR, SWEEP, CUDA, PYTEST_ARGS.
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Files as they come: sorted by their number of tests, the longest would come last.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Set to 12 or 13 to add jax's CUDA plugin to the environment.
 CUDA ?=
 
