@@ -125,7 +125,8 @@ class TrainConfig:
     checkpoint_every: int = 10
     """Iterations between checkpoints; the last one always has its own."""
     devices: int = 0
-    """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
+    """Most devices to use, of each process; 0: every accelerator there is, else one CPU device per
+    core."""
 
     def __post_init__(self):
         require(self.num_iterations >= 0, "train.num_iterations", "must not be negative")
@@ -199,6 +200,9 @@ class RunConfig:
     """Where the run is written; runs/PRESET-seedN-TIME if not given. Nothing is overwritten."""
     resume: bool = False
     """Continue the run in --run-dir from its last checkpoint, with its own settings."""
+    distributed: bool = False
+    """This process is one of several that train the run together, as SLURM or Open MPI says, or
+    $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and $JAX_PROCESS_ID."""
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -274,8 +278,8 @@ class SkillsRunConfig(RunConfig):
     """The test of the skills."""
 
 
-ABOUT_THE_CALL = ("run_dir", "resume")
-"""Fields that say where a run is, not what it is."""
+ABOUT_THE_CALL = ("run_dir", "resume", "distributed")
+"""Fields that say where a run is, and where it is trained, not what it is."""
 ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb", "tensorboard")
 """Fields in which runs of the same settings may differ."""
 LOGGING = ("wandb.", "tensorboard")

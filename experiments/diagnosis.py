@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from explorax.checkpoint import Checkpoints
+from explorax.parallel import of_first_process
 from explorax.train import NonFiniteError, replay
 from learners import Setup, last_or_first
 from run_directory import RunDirectory
@@ -26,9 +27,10 @@ def what_broke(
     of_seeds = f", seed {', '.join(names[m] for m in error.members)}" if len(names) > 1 else ""
     where = f"{unit} {error.meta_iteration}{of_seeds}"
     start = last_or_first(run.config, setup, checkpoints)
+    state = of_first_process(start.state)
     console.print(f"{where} is not finite; replaying from {start.step}", highlight=False)
     chunk_size = run.config.train.chunk_size
-    found = replay(setup.learner, start.state, setup.mesh, chunk_size, error.meta_iteration)
+    found = replay(setup.learner, state, setup.mesh, chunk_size, error.meta_iteration)
     kept = f"the checkpoint of {unit} {start.step} is kept" if start.step else "none was saved"
     again = "--resume meets it again"
     if found.finite:

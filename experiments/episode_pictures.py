@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from config import Config, EnvConfig
 from explorax.adapt import Batch
 from explorax.meta_update import MetaLearner
-from explorax.parallel import task_mesh
+from explorax.parallel import one_device
 from explorax.rollout import returns_and_success
 from explorax.types import Env, PyTree, Task, Trajectory
 from learners import meta_learner
@@ -55,7 +55,7 @@ def draw_episodes(config: Config, params: PyTree, tasks: Task, out: Path) -> lis
     """
     suite = getattr(import_envs(), config.env.name)
     env = make_env(config.env, reward="sparse")
-    learner = meta_learner(config, env, task_mesh(1, 1))
+    learner = meta_learner(config, env, one_device())
     tasks = jax.tree.map(lambda x: np.asarray(x)[:NUM_TASKS], tasks)
     recorded = record(env, learner, jax.device_get(params), tasks)
     recorded = recorded._replace(episode_return=np.nan_to_num(recorded.episode_return, nan=-np.inf))

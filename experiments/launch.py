@@ -1,11 +1,13 @@
 """A training script between its flags and its exit code."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from config import RunConfig
+from processes import in_step
 from run_directory import RunDirectory, default_path
 from skill_sources import prepare
 
@@ -13,19 +15,22 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from explorax.train import FitResult
+    from explorax.types import PyTree
 
 C = TypeVar("C", bound=RunConfig)
 Report = Callable[[RunDirectory[C], "FitResult", "Console"], None]
+TestAlong = Callable[[C, "PyTree"], None]
 
 INTERRUPTED = 130
 
 
-def launch(config: C, report: Report[C]) -> int:
+def launch(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
     """Trains the run and reports on it.
 
     Args:
       config: what the flags say.
       report: ``(run, where training ended, console)``, called once training is finished.
+      test_along: ``(config, params)``, called in its place in processes that only compute.
 
     Returns:
       The exit code.
@@ -37,25 +42,30 @@ def launch(config: C, report: Report[C]) -> int:
     if not config.resume:
         RunDirectory.check_new(config.run_dir or default_path(config))
     try:
-        return _run(config, report)
+        prepare(config)  # before jax has the devices
+        with in_step() if config.distributed else contextlib.nullcontext():
+            return _run(config, report, test_along)
     except KeyboardInterrupt:
         print("stopped at once; --resume continues from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
 
 
-def _run(config: C, report: Report[C]) -> int:
-    prepare(config)  # before jax has the devices
+def _run(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
     from runtime import configure_jax
 
     configure_jax(config.train.devices)
     # These take seconds to import, and errors in flags should not wait for them.
+    import jax
     from rich.console import Console
 
+    from followers import follow
     from learners import set_up
     from run_logs import RunLogs
     from training import train
 
     setup = set_up(config)
+    if jax.process_index() > 0:
+        return follow(config, setup, test_along)
     if config.resume:
         assert config.run_dir is not None
         directory = replace(RunDirectory.open(config.run_dir), config=config)

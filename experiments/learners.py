@@ -4,7 +4,6 @@ import contextlib
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ from errors import UsageError
 from explorax.algos import latent_diayn
 from explorax.checkpoint import CheckpointError, Checkpoints, Restored
 from explorax.meta_update import MetaLearner, build, over_seeds
-from explorax.parallel import task_mesh
+from explorax.parallel import one_device, task_mesh
 from explorax.sinks import META_RUN, SKILLS_RUN, RunKind, SinkError
 from explorax.types import Env, Learner, LearnerState, PyTree
 from run_directory import RunDirectory
@@ -38,14 +37,30 @@ class Setup(NamedTuple):
     kind: RunKind
 
 
-def set_up(config: RunConfig) -> Setup:
-    """Environment, devices, learner and keys."""
-    mesh = task_mesh(math.gcd(*spread(config).values()), config.train.devices or None)
+def set_up(config: RunConfig, mesh: Mesh | None = None) -> Setup:
+    """Environment, devices (those of ``mesh``, or as many as the run can use), learner and keys.
+
+    Raises:
+      UsageError: the processes that are to train it together cannot do so.
+    """
+    mesh = mesh or _mesh(config)
     learner, kind = _learner(config, mesh)
     if config.num_seeds == 1:
         return Setup(learner, mesh, jax.random.key(config.seed), kind)
     seeds = config.seed + jnp.arange(config.num_seeds)
     return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds), kind)
+
+
+def _mesh(config: RunConfig) -> Mesh:
+    shared, processes = spread(config), jax.process_count()
+    tested = {"metatest.num_tasks": config.metatest.num_tasks} if isinstance(config, Config) else {}
+    for name, value in (shared | tested).items():
+        if value % processes != 0:
+            raise UsageError(f"{name}: {processes} processes cannot share {value} equally")
+    try:
+        return task_mesh(math.gcd(*shared.values()), config.train.devices or None)
+    except ValueError as error:
+        raise UsageError(f"distributed: {error}") from error
 
 
 def spread(config: RunConfig) -> dict[str, int]:
@@ -145,7 +160,7 @@ def discovered_skills(config: Config) -> PyTree:
     runs = {path: RunDirectory.open(path, SkillsRunConfig) for path in paths.values()}
     found = {path: _newest_skills(run) for path, run in runs.items()}
     of_seeds = [
-        of_seed(runs[path], found[path], seed - runs[path].config.seed)
+        of_seed(runs[path].config, found[path], seed - runs[path].config.seed)
         for seed, path in paths.items()
     ]
     if config.num_seeds == 1:
@@ -169,9 +184,9 @@ def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
     return jax.device_get(state.params.sac.policy)
 
 
-def of_seed(run: RunDirectory, params: PyTree, member: int) -> PyTree:
+def of_seed(config: RunConfig, params: PyTree, member: int) -> PyTree:
     """One seed's parameters."""
-    return params if run.config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
+    return params if config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
 
 
 def last_or_first(config: RunConfig, setup: Setup, checkpoints: Checkpoints) -> Restored:
@@ -195,8 +210,7 @@ def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
 
 def latest_on_one_device(run: RunDirectory) -> tuple[LearnerState, int]:
     """As ``restore_latest``, whatever the number of devices that the run is trained on."""
-    config = replace(run.config, train=replace(run.config.train, devices=1))
-    return restore_latest(run, set_up(config))
+    return restore_latest(run, set_up(run.config, one_device()))
 
 
 def finished_state(run: RunDirectory) -> LearnerState:
@@ -230,8 +244,11 @@ def restore_best(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
 
 
 def restore(checkpoints: Checkpoints, setup: Setup, step: int | None = None) -> Restored:
-    """As ``Checkpoints.restore``; says on stderr which damaged checkpoints are passed over."""
-    restored = checkpoints.restore(template(setup), setup.mesh, step)
+    """As ``Checkpoints.restore``, onto a device of this process.
+
+    Says on stderr which damaged checkpoints are passed over.
+    """
+    restored = checkpoints.restore(template(setup), one_device(), step)
     for newer, fault in restored.passed_over.items():
         path = checkpoints.directory / str(newer)
         print(f"{path}: {fault}; {restored.step} is used in its place", file=sys.stderr)

@@ -18,7 +18,7 @@ from episode_pictures import (
     stage_name,
 )
 from errors import UsageError
-from explorax.parallel import task_mesh
+from explorax.parallel import one_device
 from explorax.types import Env, PyTree, Task
 from learners import finished_state, meta_learner, of_seed
 from reports import title
@@ -33,7 +33,7 @@ def finished_params(seed: Seed) -> PyTree:
       UsageError: it is not finished, or its checkpoint cannot be read.
     """
     state = finished_state(seed.run)
-    return of_seed(seed.run, jax.device_get(state.params), seed.index)
+    return of_seed(seed.run.config, jax.device_get(state.params), seed.index)
 
 
 def on_task(env: Env, seed: Seed, params: PyTree, task: Task, number: int) -> Recorded:
@@ -49,7 +49,7 @@ def on_task(env: Env, seed: Seed, params: PyTree, task: Task, number: int) -> Re
     Raises:
       UsageError: the adaptation diverged.
     """
-    learner = meta_learner(seed.run.config, env, task_mesh(1, 1))
+    learner = meta_learner(seed.run.config, env, one_device())
     recorded = record(env, learner, params, jax.tree.map(lambda x: x[None], task))
     if not np.isfinite(recorded.obs).all():
         raise UsageError(f"task: the adaptation of {seed.run.path} to task {number} diverged")

@@ -18,7 +18,7 @@ from config import Config, MetaTestConfig
 from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
 from explorax.metatest import MetaTestResult, meta_test
-from explorax.parallel import replicate, task_mesh
+from explorax.parallel import everywhere, replicate, task_mesh
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.train import FitResult
 from explorax.types import PyTree, Task
@@ -83,8 +83,9 @@ def evaluate_params(
         program = jax.vmap(program, in_axes=(0, None, 0))
     else:
         keys = keys[0]
-    params, tasks = replicate(jax.device_get((params, tasks)), mesh)
-    result: MetaTestResult = jax.device_get(jax.jit(program)(params, tasks, replicate(keys, mesh)))
+    given = replicate((*jax.device_get((params, tasks)), keys), mesh)
+    program = jax.jit(program, out_shardings=everywhere(mesh))
+    result: MetaTestResult = jax.device_get(program(*given))
     idle = jax.device_get(jax.jit(partial(do_nothing, env))(tasks))
     by_seed = jax.tree.map(lambda x: x.reshape(config.num_seeds, *x.shape[-2:]), result)
     return [
@@ -157,8 +158,14 @@ def report_training(run: RunDirectory[Config], result: FitResult, console: Conso
         paths += draw_training(member)
         if is_drawn(config.env):
             with waiting(say, "drawing episodes"):
-                paths += draw_episodes(config, of_seed(run, params, i), tasks, member.path)
+                paths += draw_episodes(config, of_seed(config, params, i), tasks, member.path)
     print_summary(console, reports, files_of(run) + paths)
+
+
+def test_along(config: Config, params: PyTree) -> None:
+    """The part of ``report_training`` that all processes of a run have, in one that reports not."""
+    tasks = held_out_tasks(make_env(config.env), config.metatest.num_tasks)
+    evaluate_params(config, config.metatest, params, tasks, config.train.devices or None)
 
 
 def report_metatest(

@@ -15,6 +15,7 @@ import pictures
 from config import SkillsRunConfig
 from explorax.sinks import read_jsonl
 from explorax.train import FitResult
+from explorax.types import PyTree
 from learners import of_seed
 from reports import INTERVAL, about, files_of, print_files, summarise, title, waiting
 from run_directory import RunDirectory, write_json
@@ -34,7 +35,7 @@ def report_skills(run: RunDirectory[SkillsRunConfig], result: FitResult, console
         test = set_up_test(run.config)
     for i, member in enumerate(run.members()):
         with waiting(say, f"measuring the skills of seed {member.config.seed}"):
-            of_member = measure(test, of_seed(run, params, i), member.config.seed)
+            of_member = measure(test, of_seed(run.config, params, i), member.config.seed)
         reports.append(report_of(test, of_member))
         json_file, csv_file = member.path / "skills.json", member.path / "skills.csv"
         write_json(json_file, about(member, result.meta_iteration) | reports[-1])
@@ -42,6 +43,13 @@ def report_skills(run: RunDirectory[SkillsRunConfig], result: FitResult, console
         with waiting(say, "drawing skills"):
             paths += [json_file, csv_file, *draw_training(member), *draw_skills(member, of_member)]
     print_summary(console, reports, files_of(run) + paths)
+
+
+def test_along(config: SkillsRunConfig, params: PyTree) -> None:
+    """The part of ``report_skills`` that all processes of a run have, in one that reports not."""
+    test = set_up_test(config)
+    for i in range(config.num_seeds):
+        measure(test, of_seed(config, params, i), config.seed + i)
 
 
 def report_of(test: SkillTest, found: Found) -> dict[str, Any]:

@@ -23,8 +23,7 @@ def configure_jax(num_devices: int) -> None:
     Args:
       num_devices: the most CPU devices to make; 0 for one per core.
     """
-    # For every program that comes from the cache XLA prints a page on tuning flags of the CPU.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_xla()
     import jax
 
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
@@ -37,6 +36,14 @@ def configure_jax(num_devices: int) -> None:
     for name in ("absl", "asyncio"):  # what Orbax and its tasks log is raised, too
         logging.getLogger(name).setLevel(logging.CRITICAL)
     jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def quiet_xla() -> None:
+    """Has to come before jax is imported.
+
+    For every program that comes from the cache XLA prints a page on tuning flags of the CPU.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def cpu_cores() -> int:

@@ -75,7 +75,8 @@ def set_up_test(config: SkillsRunConfig) -> SkillTest:
     num_tasks, skills = config.evaluation.num_tasks, config.skills
     numbered = skills.skill_space == "categorical"
     num_skills = skills.num_skills if numbered else measures.NUM_DRAWN
-    num_episodes = min(PER_CALL, num_skills * num_tasks)
+    processes = jax.process_count()  # that share a call's episodes equally
+    num_episodes = -(-min(PER_CALL, num_skills * num_tasks) // processes) * processes
     mesh = task_mesh(num_episodes, config.train.devices or None)
     learner = skill_learner(config, env, mesh)
     tasks = held_out_tasks(env, num_tasks)
@@ -103,12 +104,13 @@ def measure(test: SkillTest, params: SkillParams, seed: int) -> Found:
       seed: of the episodes.
     """
     learner, sizes = test.learner, test.config.evaluation
-    params = replicate(jax.device_get(params), test.mesh)
+    params = jax.device_get(params)
     codes = measures.codes_of(learner, params, test.numbered)
     prior = np.full(len(codes), 1.0 / len(codes))
     if test.numbered:
         prior = np.exp(learner.skills.log_prior(params.prior, codes))
-    player = Player(test.program, test.mesh, params, np.asarray(codes), test.num_episodes)
+    spread_params = replicate(params, test.mesh)
+    player = Player(test.program, test.mesh, spread_params, np.asarray(codes), test.num_episodes)
     streams = Streams(*split(fold_in(jax.random.key(seed), EPISODES), len(Streams._fields)))
     trials = measures.try_all(player, test.held_out, sizes.num_tasks, streams.trials)
     others = measures.try_all(player, test.others, sizes.num_tasks, streams.others)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from explorax.algos.diayn import SkillLearner, SkillParams
-from explorax.parallel import over_tasks, replicate
+from explorax.parallel import everywhere, over_tasks, replicate
 from explorax.rollout import returns_and_success
 from explorax.types import PyTree, Task
 
@@ -52,7 +52,8 @@ def compile_episodes(learner: SkillLearner, mesh: Mesh) -> Program:
         with jax.default_matmul_precision("highest"):
             return play(learner, params, tasks, codes, keys)
 
-    return jax.jit(over_tasks(local, mesh, (False, True, True, True), out_tasks=True))
+    sharded = over_tasks(local, mesh, (False, True, True, True), out_tasks=True)
+    return jax.jit(sharded, out_shardings=everywhere(mesh))
 
 
 def play(

@@ -4,10 +4,11 @@ Nothing here starts jax: a process that discovers skills needs the devices for i
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from child_runs import is_tested, train_missing
+from child_runs import command_of, is_tested, train_missing
 from config import Config, RunConfig, SkillsRunConfig, dataclass_from, settings_id
 from errors import UsageError
 from explorax.config import SkillConfig
@@ -51,10 +52,23 @@ def prepare(config: RunConfig) -> None:
             check_fits(config, preset, f"hierarchy.skill_preset: {preset.preset}")
             if hierarchy.skills == "trained":
                 wanted = skill_paths(config).items()
-                train_missing({path: replace(preset, seed=seed) for seed, path in wanted})
+                skills = {path: replace(preset, seed=seed) for seed, path in wanted}
+                if config.distributed:
+                    _check_there(skills)
+                train_missing(skills)
         find(config)
     elif hierarchy.skills_dir is not None and hierarchy.skills_dir.exists():
         check_unchanged(config)
+
+
+def _check_there(skills: Mapping[Path, RunConfig]) -> None:
+    """Raises UsageError where skills are missing, which each process would discover for itself."""
+    for path, config in skills.items():
+        if command_of(config, path) is not None:
+            raise UsageError(
+                f"distributed: the skills in {path} are missing or not finished; one process has "
+                "to discover them first: the same command without --distributed, or `make skills`"
+            )
 
 
 def check_unchanged(config: Config) -> None:

@@ -13,13 +13,19 @@ from launch import launch
 
 def main(argv: Sequence[str]) -> int:
     """Runs what the flags say."""
-    return launch(parse_skills(argv), _report)
+    return launch(parse_skills(argv), _report, _test_along)
 
 
 def _report(*args) -> None:
     from report_skills import report_skills  # takes seconds to import
 
     report_skills(*args)
+
+
+def _test_along(*args) -> None:
+    from report_skills import test_along
+
+    test_along(*args)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,19 @@ from launch import launch
 
 def main(argv: Sequence[str]) -> int:
     """Runs what the flags say."""
-    return launch(parse_train(argv), _report)
+    return launch(parse_train(argv), _report, _test_along)
 
 
 def _report(*args) -> None:
     from report_run import report_training  # takes seconds to import
 
     report_training(*args)
+
+
+def _test_along(*args) -> None:
+    from report_run import test_along
+
+    test_along(*args)
 
 
 if __name__ == "__main__":

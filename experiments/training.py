@@ -10,10 +10,11 @@ import jax
 from rich.console import Console
 
 import provenance
-from config import Config, from_json, to_json
+from config import Config, RunConfig, from_json, to_json
 from diagnosis import what_broke
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints
+from explorax.parallel import of_first_process, usable_devices
 from explorax.sinks import JsonlSink, Progress, truncate_jsonl
 from explorax.train import Callbacks, FitResult, NonFiniteError, Schedule, StopSignal, fit
 from explorax.types import LearnerState
@@ -58,7 +59,8 @@ def train(
             logs.open()
             if run.config.train.num_iterations == 0 and not checkpoints.steps():
                 checkpoints.save(0, start.state, to_json(run.config))
-            return _fit(run, setup, start, checkpoints, logs, stop, console), stop.received
+            result = _fit(run, setup, start, checkpoints, logs, stop, console)
+            return result, stop.agreed()
 
 
 def _fit(
@@ -90,12 +92,19 @@ def _fit(
         should_stop=stop,
         compiling=progress.compiling,
     )
-    schedule = Schedule(sizes.num_iterations, sizes.chunk_size, sizes.checkpoint_every)
     try:
-        return fit(setup.learner, start.state, setup.mesh, schedule, callbacks, start.wall_s)
+        return fit(
+            setup.learner, start.state, setup.mesh, schedule(config), callbacks, start.wall_s
+        )
     finally:
         for sink in [*files, progress]:
             sink.close()
+
+
+def schedule(config: RunConfig) -> Schedule:
+    """When the run's loop stops, fetches and saves."""
+    sizes = config.train
+    return Schedule(sizes.num_iterations, sizes.chunk_size, sizes.checkpoint_every)
 
 
 def _together(rows: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -141,20 +150,21 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
         )
     wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
     checkpoints.cut_back(done if restored.info else -1)
-    return Start(restored.state, done, wall_s[0])
+    return Start(of_first_process(restored.state), done, wall_s[0])
 
 
 def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:
     config, devices, unit = run.config, setup.mesh.devices, setup.kind.iteration
     seeds = ", ".join(str(member.config.seed) for member in run.members())
     steps = config.num_seeds * setup.learner.steps_per_update
+    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     console.print(
         f"{config.preset} on {config.env.name}, seed {seeds} → {run.path}  "
-        f"({devices.size} × {devices.flat[0].platform}, {steps:,} steps per {unit})",
+        f"({devices.size} × {devices.flat[0].platform}{processes}, {steps:,} steps per {unit})",
         soft_wrap=True,
         highlight=False,
     )
-    usable = len(jax.devices()[: config.train.devices or None])
+    usable = sum(map(len, usable_devices(config.train.devices or None)))
     if devices.size < usable:
         sizes = " and ".join(f"{name} {value}" for name, value in spread(config).items())
         console.print(

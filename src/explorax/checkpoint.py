@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from orbax.checkpoint.options import MultiprocessingOptions
 
 from explorax import checksums
 from explorax.types import PyTree
@@ -47,6 +49,8 @@ class Checkpoints:
 
     One without a list is damaged like one with a changed file. That includes those of versions
     that wrote none; only of a first save that was cut short it is known that nothing is lost.
+
+    Of several processes one opens a directory, and waits for no other.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2, read_only: bool = False):
@@ -58,16 +62,17 @@ class Checkpoints:
           read_only: touches nothing; a directory that is missing holds no checkpoint.
         """
         self.directory, self.keep = Path(directory).absolute(), keep
-        if read_only:
-            options = ocp.CheckpointManagerOptions(read_only=True)
-        else:
-            # Orbax's own max_to_keep would delete before the new checkpoint has its digests.
-            options = ocp.CheckpointManagerOptions(
-                create=True,
-                cleanup_tmp_directories=True,
-                enable_async_checkpointing=False,
-            )
+        # Orbax's own max_to_keep would delete before the new checkpoint has its digests.
+        options = ocp.CheckpointManagerOptions(
+            create=False,
+            read_only=read_only,
+            cleanup_tmp_directories=not read_only,
+            enable_async_checkpointing=False,
+            multiprocessing_options=_alone(),
+        )
         try:
+            if not read_only:
+                self.directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.directory, options=options, item_handlers=_handlers()
             )
@@ -99,16 +104,16 @@ class Checkpoints:
 
         Args:
           step: later than those that are there.
-          state: pytree of arrays.
+          state: pytree of arrays that this process can use without others.
           info: comes back with the state.
           score: how good the state is, more is better; None: it is never the best.
 
         Raises:
           CheckpointError: it exists already, or could not be written.
         """
-        args = ocp.args.Composite(
-            state=ocp.args.StandardSave(_leaves(state)), info=ocp.args.JsonSave(info)
-        )
+        # Of jax's arrays Orbax writes, where there are several processes, a part in each.
+        leaves = {name: np.asarray(_unwrapped(leaf)) for name, leaf in _leaves(state).items()}
+        args = ocp.args.Composite(state=ocp.args.StandardSave(leaves), info=ocp.args.JsonSave(info))
         path = self._path(step)
         try:
             self._check_space(state)
@@ -141,7 +146,7 @@ class Checkpoints:
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), template
         )
-        wanted = _leaves(abstract)
+        wanted = {name: _unwrapped(leaf) for name, leaf in _leaves(abstract).items()}
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore(wanted), info=ocp.args.JsonRestore()
         )
@@ -220,17 +225,27 @@ class Checkpoints:
             raise ValueError(f"its arrays are others: {sorted(set(stored) ^ set(wanted))}")
         for name, leaf in wanted.items():
             found = stored[name].shape, stored[name].dtype
-            is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            if not is_key and found != (leaf.shape, leaf.dtype):
+            if found != (leaf.shape, leaf.dtype):
                 raise ValueError(f"{name} is {found}, expected {(leaf.shape, leaf.dtype)}")
 
     def _error(self, step: int, what: str, error: Exception) -> CheckpointError:
         return CheckpointError(f"{self._path(step)}: {what} ({_one_line(error)})")
 
 
+def _alone() -> MultiprocessingOptions:
+    """Orbax is to do what it does in this process, and wait for no other."""
+    this = jax.process_index()
+    return MultiprocessingOptions(primary_host=this, active_processes={this})
+
+
 def _handlers() -> dict[str, ocp.CheckpointHandler]:
     """How each part of a checkpoint is read, known before anything has been."""
-    return {"state": ocp.StandardCheckpointHandler(), "info": ocp.JsonCheckpointHandler()}
+    options = _alone()
+    options = MultiprocessingOptions(None, options.active_processes)
+    return {
+        "state": ocp.StandardCheckpointHandler(multiprocessing_options=options),
+        "info": ocp.JsonCheckpointHandler(multiprocessing_options=options),
+    }
 
 
 def _leaves(tree: PyTree) -> dict[str, Any]:
@@ -243,12 +258,32 @@ def _leaves(tree: PyTree) -> dict[str, Any]:
     return {name: leaf for name, (_, leaf) in zip(names, flat, strict=True) if leaf.size > 0}
 
 
+def _unwrapped(leaf: Any) -> Any:
+    """A leaf, or its shape and dtype; of keys, that of the integers that they are made of."""
+    if not _is_key(leaf):
+        return leaf
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.random.key_data(leaf)
+    data = jax.eval_shape(jax.random.key_data, leaf)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def _fill(abstract: PyTree, leaves: dict[str, Any]) -> PyTree:
     """The inverse of ``_leaves``."""
     stored = iter(leaves[name] for name in _leaves(abstract))
 
     def fill(x: jax.ShapeDtypeStruct):
-        return next(stored) if x.size > 0 else jnp.zeros(x.shape, x.dtype, device=x.sharding)
+        if x.size == 0:
+            return jnp.zeros(x.shape, x.dtype, device=x.sharding)
+        leaf = next(stored)
+        if not _is_key(x) or _is_key(leaf):  # earlier versions had Orbax store keys as such
+            return leaf
+        impl = jax.random.key_impl(jnp.zeros((), x.dtype))
+        return jax.random.wrap_key_data(leaf, impl=impl)
 
     return jax.tree.map(fill, abstract)
 

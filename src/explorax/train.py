@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from explorax.parallel import replicate
+from explorax.parallel import highest, local, replicate
 from explorax.types import Learner, LearnerState, Metrics
 
 Chunk = Callable[[LearnerState, Int[Array, ""]], tuple[LearnerState, Metrics]]
@@ -159,8 +159,8 @@ def fit(
       NonFiniteError: after the offending iteration's metrics were delivered.
     """
     chunk = compile_chunk(learner, schedule.chunk_size)
-    state = replicate(state, mesh)
     done = _iterations(state)
+    state = replicate(state, mesh)
     clock = _Clock(wall_s, learner.steps_per_update)
     pending: _Pending | None = None
     first = True
@@ -179,11 +179,11 @@ def fit(
         if stop or done % schedule.checkpoint_every == 0 or done == schedule.num_iterations:
             _deliver(pending, clock, callbacks)
             pending = None
-            callbacks.save(done, state)
+            callbacks.save(done, local(state))
             clock.skip()
         if stop:
             break
-    return FitResult(state, done, finished=done >= schedule.num_iterations)
+    return FitResult(local(state), done, finished=done >= schedule.num_iterations)
 
 
 def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
@@ -220,13 +220,13 @@ def replay(
       meta_iteration: whose update is looked at.
     """
     chunk = compile_chunk(learner, chunk_size)
+    finite, start = True, _iterations(state)
     state = replicate(state, mesh)
-    finite = True
-    for done in range(_iterations(state), meta_iteration, chunk_size):
+    for done in range(start, meta_iteration, chunk_size):
         size = min(chunk_size, meta_iteration - done)
         state, metrics = chunk(state, replicate(np.int32(size), mesh))
-        finite = bool(np.all(metrics["finite"][size - 1] == 1.0))
-    leaves = jax.tree_util.tree_leaves_with_path(state)
+        finite = bool(np.all(np.asarray(metrics["finite"])[size - 1] == 1.0))
+    leaves = jax.tree_util.tree_leaves_with_path(local(state))
     names = [
         jax.tree_util.keystr(path, simple=True, separator=".")
         for path, leaf in leaves
@@ -241,7 +241,10 @@ def _iterations(state: LearnerState) -> int:
 
 
 class StopSignal:
-    """Turns the first of ``SIGNALS`` into a wish to stop; the second one acts as usual."""
+    """Turns the first of ``SIGNALS`` into a wish to stop; the second one acts as usual.
+
+    Of several processes one that receives it is enough: they agree whenever they ask.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last: a cluster preempts
 
@@ -252,8 +255,13 @@ class StopSignal:
         self._previous: dict[int, object] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal has come."""
-        return self.received is not None
+        """Whether a signal has come, to any process."""
+        return self.agreed() is not None
+
+    def agreed(self) -> signal.Signals | None:
+        """The signal that has come, to any process; the one of the highest number, of several."""
+        number = highest(self.received or 0)
+        return signal.Signals(number) if number else None
 
     def __enter__(self) -> "StopSignal":
         for number in self.SIGNALS:

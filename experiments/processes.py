@@ -1,0 +1,106 @@
+"""One run, several processes: how one finds the others, and how all of them end."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cli import run_main
+from errors import RunError, UsageError
+from runtime import quiet_xla
+
+WHERE, HOW_MANY, WHICH = (
+    f"JAX_{name}" for name in ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")
+)
+LEAVE_S = 30
+"""Seconds after which a process that is through waits for the others no longer."""
+
+
+@contextlib.contextmanager
+def in_step() -> Iterator[None]:
+    """Joins the processes of a run; none leaves before all are through with what is done here.
+
+    One that fails says why and ends at once: jax would have it wait for the others, and they for
+    it. Of those the collectives fail, or jax ends them.
+
+    Raises:
+      UsageError: the environment does not say which process this is, or the others are not there.
+    """
+    _join()
+    from explorax.parallel import highest
+
+    try:
+        yield
+        highest(0)
+    except BaseException as error:
+        code = _said(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _join() -> None:
+    quiet_xla()
+    import jax
+
+    given = _given()
+    try:
+        jax.distributed.initialize(**given, shutdown_timeout_seconds=LEAVE_S)
+    except ValueError as error:  # jax has found nothing
+        raise UsageError(
+            f"distributed: neither SLURM nor Open MPI, nor ${WHERE}, ${HOW_MANY} and ${WHICH} say "
+            "which process this is"
+        ) from error
+    except RuntimeError as error:
+        raise UsageError(f"distributed: {' '.join(str(error).split())[:300]}") from error
+
+
+def _given() -> dict[str, Any]:
+    """What the variables say; nothing where jax has to find it. Of their names it knows one."""
+    values = [os.environ.get(name) for name in (WHERE, HOW_MANY, WHICH)]
+    if not any(values):
+        return {}
+    address, count, number = values
+    try:
+        host, _, port = str(address).rpartition(":")
+        ok = bool(host) and port.isdigit() and 0 <= int(str(number)) < int(str(count))
+    except ValueError:
+        ok = False
+    if not ok:
+        raise UsageError(
+            f"distributed: ${WHERE} must be HOST:PORT, ${HOW_MANY} a number and ${WHICH} one from "
+            f"0 to below it; got {', '.join(map(str, values))}"
+        )
+    return {
+        "coordinator_address": address,
+        "num_processes": int(str(count)),
+        "process_id": int(str(number)),
+        "cluster_detection_method": "deactivate",
+    }
+
+
+def _said(error: BaseException) -> int:
+    """Says what went wrong, as a process that is alone does; returns the exit code."""
+
+    def again(_: Sequence[str]) -> int:
+        if isinstance(error, Exception) and _is_loss(error):
+            raise RunError(
+                "another process of the run has ended, or cannot be reached; --resume continues "
+                "from the last checkpoint"
+            )
+        raise error
+
+    try:
+        return run_main(again, ())
+    except KeyboardInterrupt:
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+
+def _is_loss(error: Exception) -> bool:
+    """Whether a collective has lost a process; jax has no exception of its own for that."""
+    return any(library in str(error) for library in ("Gloo", "NCCL"))
