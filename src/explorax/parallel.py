@@ -20,13 +20,13 @@ from explorax.types import PyTree
 TASK_AXIS = "tasks"
 
 
-def usable_devices(max_devices: int | None = None) -> list[list[jax.Device]]:
+def usable_devices(max_devices: int | None = None) -> list[list[Any]]:
     """The first devices of every process, at most ``max_devices`` of each.
 
     Raises:
       ValueError: one process has more of them than another.
     """
-    devices: list[list[jax.Device]] = [[] for _ in range(jax.process_count())]
+    devices: list[list[Any]] = [[] for _ in range(jax.process_count())]
     for device in jax.devices():
         devices[device.process_index].append(device)
     counts = sorted(set(map(len, devices)))
@@ -58,7 +58,7 @@ def one_device() -> Mesh:
     return _mesh(jax.local_devices()[:1])
 
 
-def _mesh(devices: list[jax.Device]) -> Mesh:
+def _mesh(devices: list[Any]) -> Mesh:
     return jax.make_mesh((len(devices),), (TASK_AXIS,), (AxisType.Auto,), devices=devices)
 
 
