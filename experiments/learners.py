@@ -52,6 +52,7 @@ def set_up(config: RunConfig, mesh: Mesh | None = None) -> Setup:
 
 
 def _mesh(config: RunConfig) -> Mesh:
+    """The devices of all processes that share the run's training, and its test."""
     shared, processes = spread(config), jax.process_count()
     tested = {"metatest.num_tasks": config.metatest.num_tasks} if isinstance(config, Config) else {}
     for name, value in (shared | tested).items():

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ WHERE, HOW_MANY, WHICH = (
 )
 LEAVE_S = 30
 """Seconds after which a process that is through waits for the others no longer."""
+GRACE_S = 2
+"""Seconds in which others that fail for the same reason may say so: jax ends them with the first."""
 
 
 @contextlib.contextmanager
@@ -29,6 +32,8 @@ def in_step() -> Iterator[None]:
       UsageError: the environment does not say which process this is, or the others are not there.
     """
     _join()
+    import jax
+
     from explorax.parallel import highest
 
     try:
@@ -38,6 +43,8 @@ def in_step() -> Iterator[None]:
         code = _said(error)
         sys.stdout.flush()
         sys.stderr.flush()
+        if jax.process_index() == 0:
+            time.sleep(GRACE_S)
         os._exit(code)
 
 

@@ -233,18 +233,15 @@ class Checkpoints:
 
 
 def _alone() -> MultiprocessingOptions:
-    """Orbax is to do what it does in this process, and wait for no other."""
-    this = jax.process_index()
-    return MultiprocessingOptions(primary_host=this, active_processes={this})
+    """Orbax does what it does in this process, and looks for nothing of any other."""
+    return MultiprocessingOptions(primary_host=None, active_processes={jax.process_index()})
 
 
 def _handlers() -> dict[str, ocp.CheckpointHandler]:
     """How each part of a checkpoint is read, known before anything has been."""
-    options = _alone()
-    options = MultiprocessingOptions(None, options.active_processes)
     return {
-        "state": ocp.StandardCheckpointHandler(multiprocessing_options=options),
-        "info": ocp.JsonCheckpointHandler(multiprocessing_options=options),
+        "state": ocp.StandardCheckpointHandler(multiprocessing_options=_alone()),
+        "info": ocp.JsonCheckpointHandler(multiprocessing_options=_alone()),
     }
 
 
