@@ -18,7 +18,7 @@ WHERE, HOW_MANY, WHICH = (
 LEAVE_S = 30
 """Seconds after which a process that is through waits for the others no longer."""
 GRACE_S = 2
-"""Seconds in which others that fail for the same reason may say so: jax ends them with the first."""
+"""Seconds in which others that fail likewise may say so: jax ends them with the first."""
 
 
 @contextlib.contextmanager
