@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from comparisons import Report, Scores, read_object
+from comparisons import Report, Scores
 from errors import UsageError
+from result_files import SkillLevels, read_result
 
 LEVELS = {"best-skill": "best_on_average", "best-skill-tried": "best_per_task"}
 """The skill that is best on other tasks, without a trial; and the one that was best in one trial
@@ -35,7 +36,7 @@ def read_levels(run_dirs: Sequence[Path], other: Report) -> dict[str, Scores]:
 
 
 def _zero_shot(file: Path, other: Report) -> dict[str, Any]:
-    report = read_object(file, ("env", "num_tasks", "zero_shot"))
+    report = read_result(file, SkillLevels)
     for name in ("env", "num_tasks"):
         if report[name] != other[name]:
             raise UsageError(f"{file}: has {name} {report[name]}, other runs have {other[name]}")

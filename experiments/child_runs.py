@@ -1,6 +1,5 @@
 """Runs that something else needs: each is trained, continued or left alone, by a child process."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 from config import Config, RunConfig, SkillsRunConfig, flatten, settings_id, to_json
 from errors import RunError, UsageError
 from presets import PRESETS
-from run_directory import RunDirectory
+from run_directory import RunDirectory, read_json
 from skill_presets import SKILL_PRESETS
 
 
@@ -99,7 +98,7 @@ def is_tested(run: RunDirectory) -> bool:
         return False
     wanted = sizes | {"meta_iteration": run.config.train.num_iterations}
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
+        report = read_json(file)
         found = {name: report[name] for name in wanted}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: cannot be read ({error!r}); move it away") from error

@@ -4,7 +4,6 @@ Runs of one label are one curve: mean, interquartile mean and success over its s
 """
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from errors import UsageError
-from explorax.sinks import SinkError, read_jsonl
+from explorax.sinks import COUNTERS, SinkError, read_jsonl
 from intervals import Interval, interquartile_mean, interval, mean
+from result_files import MetaTest, read_result
 from run_directory import RunDirectory
 
 Report = dict[str, Any]
@@ -25,7 +25,6 @@ SAME_TEST = ("env", "num_tasks", "num_episodes", "tasks")
 """What all runs have to share to be drawn side by side."""
 SAME = ("settings_id", "meta_iteration")
 """What the runs of one label have to share for their mean to mean something."""
-NEEDED = ("preset", "seed", "num_iterations", "return", "success", "do_nothing", "per_task")
 
 
 def read_reports(run_dirs: Sequence[Path], labels: Sequence[str] | None = None) -> list[Report]:
@@ -69,27 +68,8 @@ def _members(run_dir: Path) -> list[Path]:
 
 
 def _read(run_dir: Path, label: str | None) -> Report:
-    file = run_dir / "metatest.json"
-    report = read_object(file, (*NEEDED, *SAME_TEST, *SAME))
+    report = read_result(run_dir / "metatest.json", MetaTest)
     return report | {"label": label or report["preset"], "run_dir": run_dir}
-
-
-def read_object(file: Path, needed: Sequence[str]) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-      UsageError: it is missing or unreadable, or lacks something that is needed.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{file}: is missing") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: cannot be read ({error})") from None
-    missing = [name for name in needed if not isinstance(found, dict) or name not in found]
-    if missing:
-        raise UsageError(f"{file}: has no {missing[0]}")
-    return found
 
 
 def seeds_of(reports: Sequence[Report]) -> dict[str, int]:
@@ -179,12 +159,21 @@ def write_runs(path: Path, reports: Sequence[Report]) -> None:
 
 
 def metrics_of(run_dir: Path) -> list[dict[str, Any]]:
-    """The lines of a seed's metrics.jsonl; none where a run was not trained."""
+    """The lines of a seed's metrics.jsonl; none where a run was not trained.
+
+    Raises:
+      UsageError: a line is none of metrics, or lacks a counter.
+    """
     file = run_dir / "metrics.jsonl"
     try:
-        return read_jsonl(file) if file.exists() else []
+        records = read_jsonl(file) if file.exists() else []
     except SinkError as error:
         raise UsageError(str(error)) from error
+    for number, record in enumerate(records, start=1):
+        for name in COUNTERS:
+            if not (record.get(name) or 0) > 0:
+                raise UsageError(f"{file}: line {number}: {name} is missing or not positive")
+    return records
 
 
 def minutes(run_dirs: Sequence[Path]) -> float | None:

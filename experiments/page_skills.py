@@ -26,10 +26,6 @@ from run_directory import RunDirectory
 Run = RunDirectory[SkillsRunConfig]
 Report = Mapping[str, Any]
 
-NEEDED = ("num_skills", "num_tasks", "num_episodes", "accuracy", "distinct_skills",
-          "displacement_m", "zero_shot")  # fmt: skip
-"""What is read of skills.json."""
-
 
 class Finished(NamedTuple):
     """A run, and what skills.json holds of each of its seeds."""

@@ -1,6 +1,5 @@
 """What a program ran with: packages, the commit of these sources, machine and devices."""
 
-import json
 import os
 import platform
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from errors import UsageError
-from run_directory import RunDirectory, write_json
+from run_directory import RunDirectory, read_json, write_json
 
 SOURCES = Path(__file__).parents[1]
 PACKAGES = (
@@ -63,7 +62,7 @@ def recorded(run: RunDirectory) -> list[dict[str, Any]]:
       UsageError: it cannot be read.
     """
     try:
-        entries = json.loads(run.versions.read_text(encoding="utf-8"))
+        entries = read_json(run.versions)
         starts = [entry["from_iteration"] for entry in entries]
         if not isinstance(entries, list) or starts != sorted(map(int, starts)):
             raise ValueError("from_iteration does not ascend")
@@ -71,7 +70,7 @@ def recorded(run: RunDirectory) -> list[dict[str, Any]]:
             raise ValueError("versions are no object")
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UsageError(f"{run.versions}: cannot be read ({error})") from error
     return entries
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from cli import parse, run_main
-from comparisons import metrics_of, read_object, read_reports
+from comparisons import metrics_of, read_reports
 from config import RunConfig, SkillsRunConfig
 from errors import UsageError
 from explorax.config import require
@@ -117,11 +117,12 @@ def make_page(runs: Sequence[RunDirectory], say: "Console") -> "Page":
 
 def page_of_skills(runs: Sequence[RunDirectory], say: "Console") -> "Page":
     """Of runs of `make skills`."""
-    from page_skills import NEEDED, Finished, page_on_skills
+    from page_skills import Finished, page_on_skills
     from reports import waiting
+    from result_files import SkillTest, read_result  # takes a while to import
 
     finished = [
-        Finished(run, [read_object(m.path / "skills.json", NEEDED) for m in run.members()])
+        Finished(run, [read_result(m.path / "skills.json", SkillTest) for m in run.members()])
         for run in runs
     ]
     with waiting(say, "drawing"):

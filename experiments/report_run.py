@@ -1,6 +1,5 @@
 """Meta-tests a run on held-out tasks and says how it did: JSON, pictures, a table."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,7 @@ from reports import (
     title,
     waiting,
 )
-from run_directory import RunDirectory, write_json
+from run_directory import RunDirectory, read_json, write_json
 from runtime import import_envs, make_env
 
 EPISODES = 0xE915
@@ -134,7 +133,7 @@ def check_out(run: RunDirectory[Config], out: Path) -> Path:
     if out.exists() and not out.is_dir():
         raise UsageError(f"out: {out} is no directory")
     try:
-        owner = json.loads(path.read_text(encoding="utf-8")).get("run_id")
+        owner = read_json(path).get("run_id")
     except FileNotFoundError:
         if picture.exists():
             raise UsageError(f"out: {picture} exists already") from None

@@ -100,7 +100,7 @@ class RunDirectory(Generic[C]):
         if not path.is_dir():
             raise UsageError(f"{path}: there is no such run directory")
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']!r} is not {FORMAT}")
             config, run_id = from_json(content["config"]), str(content["run_id"])
@@ -182,6 +182,19 @@ def seeds_name(config: RunConfig) -> str:
     if config.num_seeds == 1:
         return f"seed{config.seed}"
     return f"seeds{config.seed}to{config.seed + config.num_seeds - 1}"
+
+
+def read_json(path: Path) -> Any:
+    """A file's content.
+
+    Raises:
+      OSError: there is none, or it cannot be read.
+      ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -21,10 +21,12 @@ class Scores:
         for rows in read_together([member.metrics for member in run.members()]):
             self.add(rows)
 
-    def add(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """One iteration's metrics of each seed."""
-        if self._metric is not None:
-            self._recent.append(fmean(row[self._metric] for row in rows))
+    def add(self, rows: Sequence[Mapping[str, float | None]]) -> None:
+        """One iteration's metrics of each seed; without the metric it does not count."""
+        values = [] if self._metric is None else [row.get(self._metric) for row in rows]
+        known = [value for value in values if value is not None]
+        if known and len(known) == len(values):
+            self._recent.append(fmean(known))
 
     def mean(self) -> float | None:
         """The score now; None without an iteration."""

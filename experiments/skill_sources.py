@@ -3,7 +3,6 @@
 Nothing here starts jax: a process that discovers skills needs the devices for itself.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from child_runs import command_of, is_tested, train_missing
 from config import Config, RunConfig, SkillsRunConfig, dataclass_from, settings_id
 from errors import UsageError
 from explorax.config import SkillConfig
-from run_directory import RunDirectory, write_json
+from run_directory import RunDirectory, read_json, write_json
 from skill_presets import SKILL_PRESETS
 
 ROOT = Path("runs/skills")
@@ -145,7 +144,7 @@ def _remembered(config: Config) -> SkillSource | None:
     if file is None or not file.exists():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         origins = [dataclass_from(Origin, origin, "origins.") for origin in content["origins"]]
         return SkillSource(dataclass_from(SkillConfig, content["config"]), tuple(origins))
     except (OSError, ValueError, KeyError, TypeError) as error:

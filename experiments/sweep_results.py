@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from child_runs import is_finished
-from comparisons import minutes, read_object
+from comparisons import minutes
+from result_files import Scored, read_result
 from run_directory import RunDirectory
 from sweep_directory import Entry, SweepDirectory
 from sweep_spec import Metric, Score, SweepSpec
@@ -59,7 +60,7 @@ def score_of_run(path: Path, metric: Metric) -> float | None:
 
 
 def report_of(path: Path) -> dict[str, Any]:
-    return read_object(path / "metatest.json", get_args(Score))
+    return read_result(path / "metatest.json", Scored)
 
 
 def columns_of(metric: Metric) -> list[Metric]:

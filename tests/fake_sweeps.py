@@ -72,7 +72,13 @@ def write_metrics(run: RunDirectory, num_iterations: int) -> None:
     """What so many iterations of training leave."""
     for member in run.members():
         lines = [
-            {"meta_iteration": i + 1, "wall_s": 30.0 * (i + 1), "return_post": -float(i)}
+            {
+                "meta_iteration": i + 1,
+                "env_steps": 100 * (i + 1),
+                "wall_s": 30.0 * (i + 1),
+                "steps_per_s": 100 / 30,
+                "return_post": -float(i),
+            }
             for i in range(num_iterations)
         ]
         text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -89,7 +89,7 @@ class Checkpoints:
         if len(steps) != 1:
             return not steps
         was_saved = (self._path(steps[0]) / checksums.NAME).exists()
-        return not was_saved and saving.exists() and saving.read_text() == str(steps[0])
+        return not was_saved and saving.exists() and saving.read_bytes() == str(steps[0]).encode()
 
     def best(self) -> int | None:
         """The step with the highest score, of equals the latest; None where none has a score."""
@@ -206,8 +206,9 @@ class Checkpoints:
     def _score(self, step: int) -> float | None:
         """As given to ``save``; None, too, where it cannot be read."""
         try:
-            return json.loads((self._path(step) / SCORE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            score = json.loads((self._path(step) / SCORE).read_text(encoding="utf-8"))
+            return score if type(score) in (int, float) else None
+        except (OSError, ValueError, RecursionError):
             return None
 
     def _delete(self, steps: Set[int]) -> None:

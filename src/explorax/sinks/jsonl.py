@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,22 +39,40 @@ class JsonlSink:
         self._file.close()
 
 
+def parse_line(line: str) -> dict[str, Any]:
+    """One iteration's metrics.
+
+    Raises:
+      ValueError: they are no JSON object of numbers, ``meta_iteration`` among them.
+    """
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    if not isinstance(record, dict) or type(record.get("meta_iteration")) is not int:
+        raise ValueError("it is no object with a meta_iteration")
+    for name, value in record.items():
+        is_number = type(value) in (int, float) and abs(value) <= sys.float_info.max
+        if value is not None and not is_number:
+            raise ValueError(f"{name} is no number")
+    return record
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """All lines; a last one that was cut short by a kill is left out.
 
     Raises:
-      SinkError: another line is no JSON object with a ``meta_iteration``.
+      SinkError: another line is not one of metrics.
     """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-            int(record["meta_iteration"])
-        except (ValueError, TypeError, KeyError) as error:
+            record = parse_line(line)
+        except ValueError as error:
             if number == len(lines):
                 break
-            raise SinkError(f"{path}: line {number} is not a line of metrics") from error
+            raise SinkError(f"{path}: line {number} is not a line of metrics ({error})") from error
         records.append(record)
     return records
 
