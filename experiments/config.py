@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from explorax.config import (
+    MOST_STEPS,
     LatentSkillConfig,
     MetaConfig,
     OptionConfig,
     SkillConfig,
     require,
+    require_sizes,
 )
 
 PresetName = Literal[
@@ -129,10 +131,10 @@ class TrainConfig:
     core."""
 
     def __post_init__(self):
-        require(self.num_iterations >= 0, "train.num_iterations", "must not be negative")
-        require(self.chunk_size >= 1, "train.chunk_size", "must be at least 1")
-        require(self.checkpoint_every >= 1, "train.checkpoint_every", "must be at least 1")
-        require(0 <= self.devices <= 1024, "train.devices", "must be in 0..1024")
+        require_sizes(self, "train.", "num_iterations", low=0, high=MOST_STEPS)
+        require_sizes(self, "train.", "chunk_size", high=10_000)
+        require_sizes(self, "train.", "checkpoint_every", high=MOST_STEPS)
+        require_sizes(self, "train.", "devices", low=0, high=1024)
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,8 @@ class MetaTestConfig:
     other."""
 
     def __post_init__(self):
-        require(self.num_tasks >= 1, "metatest.num_tasks", "must be at least 1")
-        require(self.num_iterations >= 1, "metatest.num_iterations", "must be at least 1")
-        require(self.num_episodes >= 2, "metatest.num_episodes", "must be at least 2")
+        require_sizes(self, "metatest.", "num_tasks", "num_iterations")
+        require_sizes(self, "metatest.", "num_episodes", low=2)
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,7 @@ class SkillTestConfig:
     """Fresh episodes per task by which a chosen skill is scored."""
 
     def __post_init__(self):
-        require(self.num_tasks >= 1, "evaluation.num_tasks", "must be at least 1")
-        require(self.num_episodes >= 1, "evaluation.num_episodes", "must be at least 1")
+        require_sizes(self, "evaluation.", "num_tasks", "num_episodes")
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class RunConfig:
     """Write metrics and pictures for TensorBoard, too, into tensorboard/ in the run's directory."""
 
     def __post_init__(self):
-        require(1 <= self.num_seeds <= 1024, "num_seeds", "must be in 1..1024")
+        require_sizes(self, "", "num_seeds", high=1024)
         last = 2**31 - self.num_seeds
         require(0 <= self.seed <= last, "seed", f"must be in 0..{last}")
 
@@ -250,6 +250,7 @@ class Config(RunConfig):
             f"counts are for env.name point only, not '{self.env.name}': its observations have too "
             "many dimensions for cells",
         )
+        self._check_steps()
         decay, iterations = self.meta.ppo.decay_iterations, self.train.num_iterations
         require(
             decay == 0 or decay >= iterations,
@@ -257,6 +258,17 @@ class Config(RunConfig):
             f"must be 0 or at least train.num_iterations ({iterations}), or nothing is learned "
             "in the end",
         )
+
+    def _check_steps(self) -> None:
+        """Refuses more environment steps at once than an int32 counts."""
+        horizon, test = HORIZON[self.env.name], self.metatest
+        at_once = {
+            "meta.num_episodes": self.meta.steps_per_update(horizon),
+            "metatest.num_episodes": test.num_tasks * test.num_episodes * horizon,
+        }
+        for name, steps in at_once.items():
+            expectation = f"{steps:.1e} environment steps an iteration are more than {MOST_STEPS}"
+            require(steps <= MOST_STEPS, name, expectation)
 
     @property
     def has_frozen_skills(self) -> bool:
@@ -354,7 +366,8 @@ def _value_from(kind: Any, value: Any, name: str) -> Any:
         require(ok, name, f"must be a list of {choices[0].__name__}; got {value!r}")
         return tuple(value)
     elif kind is float:
-        require(type(value) in (int, float), name, f"must be a number; got {value!r}")
+        is_number = type(value) is float or (type(value) is int and abs(value) <= 2**53)
+        require(is_number, name, f"must be a number; got {value!r}")
         return float(value)
     else:
         require(type(value) is kind, name, f"must be of type {kind.__name__}; got {value!r}")

@@ -13,7 +13,7 @@ import tyro
 from cli import parse, run_main
 from config import Config, MetaTestConfig
 from errors import UsageError
-from explorax.config import require
+from explorax.config import require_sizes
 from run_directory import RunDirectory
 
 
@@ -37,9 +37,8 @@ class EvaluateConfig:
     """Where metatest.json and metatest.png go; the run's directory if not given."""
 
     def __post_init__(self):
-        require(self.num_tasks >= 1, "num_tasks", "must be at least 1")
-        require(self.num_iterations >= 1, "num_iterations", "must be at least 1")
-        require(self.episodes >= 2, "episodes", "must be at least 2")
+        require_sizes(self, "", "num_tasks", "num_iterations")
+        require_sizes(self, "", "episodes", low=2)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -12,6 +12,15 @@ SkillObjective = Literal["diayn", "vic"]
 SkillSpace = Literal["categorical", "gaussian"]
 CoefSchedule = Literal["constant", "annealed", "learned"]
 
+MOST = 1_000_000
+"""Of any count: far more than a machine can do, and products of two still are numbers to XLA."""
+MOST_STEPS = 2**31 - 1
+"""Of what is counted by an int32 on the device."""
+MOST_LAYERS, MOST_UNITS = 16, 16_384
+"""Of a network."""
+TINY, HUGE = 2e-38, 3e38
+"""Between them, float32 has normal numbers."""
+
 
 def require(condition: bool, field_name: str, expectation: str) -> None:
     """Raises ValueError ``field_name: expectation`` unless ``condition`` holds."""
@@ -20,10 +29,29 @@ def require(condition: bool, field_name: str, expectation: str) -> None:
 
 
 def require_finite(config: Any, prefix: str) -> None:
-    """Raises ValueError for a float field that is infinite or no number."""
+    """Raises ValueError for a float field that float32 takes for infinite, or wrongly for 0."""
     for name, value in vars(config).items():
-        finite = not isinstance(value, float) or math.isfinite(value)
-        require(finite, prefix + name, "must be finite")
+        if isinstance(value, float):
+            require(math.isfinite(value), prefix + name, "must be finite")
+            within = value == 0 or TINY <= abs(value) <= HUGE
+            require(within, prefix + name, f"must be 0 or of a size in {TINY:.0e}..{HUGE:.0e}")
+
+
+def require_sizes(config: Any, prefix: str, *names: str, low: int = 1, high: int = MOST) -> None:
+    """Raises ValueError for a field that is not in low..high."""
+    for name in names:
+        is_within = low <= getattr(config, name) <= high
+        require(is_within, prefix + name, f"must be in {low}..{high}")
+
+
+def require_layers(hidden_sizes: tuple[int, ...], field_name: str) -> None:
+    """Raises ValueError unless these are units of layers."""
+    require(
+        1 <= len(hidden_sizes) <= MOST_LAYERS and min(hidden_sizes) >= 1,
+        field_name,
+        f"must be positive integers, 1 to {MOST_LAYERS} of them",
+    )
+    require(max(hidden_sizes) <= MOST_UNITS, field_name, f"must be at most {MOST_UNITS} each")
 
 
 @dataclass(frozen=True)
@@ -47,8 +75,8 @@ class PPOConfig:
     def __post_init__(self):
         require_finite(self, "ppo.")
         require(self.learning_rate > 0, "ppo.learning_rate", "must be positive")
-        require(self.decay_iterations >= 0, "ppo.decay_iterations", "must not be negative")
-        require(self.num_epochs >= 1, "ppo.num_epochs", "must be at least 1")
+        require_sizes(self, "ppo.", "decay_iterations", low=0, high=MOST_STEPS)
+        require_sizes(self, "ppo.", "num_epochs")
         require(0 < self.clip_epsilon < 1, "ppo.clip_epsilon", "must be in (0, 1)")
         require(self.entropy_coef >= 0, "ppo.entropy_coef", "must not be negative")
         require(self.entropy_max_std > 0, "ppo.entropy_max_std", "must be positive")
@@ -89,11 +117,9 @@ class TRPOConfig:
     def __post_init__(self):
         require_finite(self, "trpo.")
         require(self.max_kl > 0, "trpo.max_kl", "must be positive")
-        require(self.num_cg_steps >= 1, "trpo.num_cg_steps", "must be at least 1")
         require(self.damping >= 0, "trpo.damping", "must not be negative")
         require(0 < self.backtrack_ratio < 1, "trpo.backtrack_ratio", "must be in (0, 1)")
-        require(self.max_backtracks >= 1, "trpo.max_backtracks", "must be at least 1")
-        require(self.curvature_stride >= 1, "trpo.curvature_stride", "must be at least 1")
+        require_sizes(self, "trpo.", "num_cg_steps", "max_backtracks", "curvature_stride")
 
 
 @dataclass(frozen=True)
@@ -155,13 +181,12 @@ class MetaConfig:
 
     def __post_init__(self):
         require_finite(self, "meta.")
-        require(0 <= self.num_inner_steps <= 10, "meta.num_inner_steps", "must be in 0..10")
-        require(0 <= self.latent_dim <= 64, "meta.latent_dim", "must be in 0..64")
-        require(0 <= self.memory_size <= 4096, "meta.memory_size", "must be in 0..4096")
+        require_sizes(self, "meta.", "num_inner_steps", low=0, high=10)
+        require_sizes(self, "meta.", "latent_dim", low=0, high=64)
+        require_sizes(self, "meta.", "memory_size", low=0, high=4096)
+        require_sizes(self, "meta.", "num_train_tasks", "meta_batch_size")
+        require_sizes(self, "meta.", "num_episodes", low=2)
         require(self.curiosity_coef > 0, "meta.curiosity_coef", "must be positive")
-        require(self.num_train_tasks >= 1, "meta.num_train_tasks", "must be at least 1")
-        require(self.meta_batch_size >= 1, "meta.meta_batch_size", "must be at least 1")
-        require(self.num_episodes >= 2, "meta.num_episodes", "must be at least 2")
         require(self.inner_lr_mean > 0, "meta.inner_lr_mean", "must be positive")
         require(self.inner_lr_log_std > 0, "meta.inner_lr_log_std", "must be positive")
         require(self.inner_lr_params > 0, "meta.inner_lr_params", "must be positive")
@@ -169,11 +194,7 @@ class MetaConfig:
         require(self.kl_coef >= 0, "meta.kl_coef", "must not be negative")
         require(0 < self.discount <= 1, "meta.discount", "must be in (0, 1]")
         require(0 <= self.gae_lambda <= 1, "meta.gae_lambda", "must be in [0, 1]")
-        require(
-            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
-            "meta.hidden_sizes",
-            "must be positive integers, at least one",
-        )
+        require_layers(self.hidden_sizes, "meta.hidden_sizes")
         require(self.init_action_std > 0, "meta.init_action_std", "must be positive")
         if self.latent_dim == 0:
             require(
@@ -242,21 +263,20 @@ class SkillConfig:
 
     def __post_init__(self):
         require_finite(self, "skills.")
-        require(2 <= self.num_skills <= 4096, "skills.num_skills", "must be in 2..4096")
-        require(1 <= self.skill_dim <= 64, "skills.skill_dim", "must be in 1..64")
-        for name in ("num_train_tasks", "num_episodes", "num_gradient_steps", "batch_size"):
-            require(getattr(self, name) >= 1, f"skills.{name}", "must be at least 1")
-        require(self.replay_size >= 1, "skills.replay_size", "must be at least 1")
+        require_sizes(self, "skills.", "num_skills", low=2, high=4096)
+        require_sizes(self, "skills.", "skill_dim", high=64)
+        sizes = ("num_train_tasks", "num_episodes", "num_gradient_steps", "batch_size")
+        require_sizes(self, "skills.", *sizes)
+        require_sizes(self, "skills.", "replay_size", high=MOST_STEPS)
+        drawn = self.num_gradient_steps * self.batch_size
+        expectation = f"must be at most {MOST_STEPS} together with skills.num_gradient_steps"
+        require(drawn <= MOST_STEPS, "skills.batch_size", expectation)
         require(self.entropy_coef >= 0, "skills.entropy_coef", "must not be negative")
         require(self.learning_rate > 0, "skills.learning_rate", "must be positive")
         require(self.prior_learning_rate > 0, "skills.prior_learning_rate", "must be positive")
         require(0 < self.target_rate <= 1, "skills.target_rate", "must be in (0, 1]")
         require(0 < self.discount < 1, "skills.discount", "must be in (0, 1)")
-        require(
-            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
-            "skills.hidden_sizes",
-            "must be positive integers, at least one",
-        )
+        require_layers(self.hidden_sizes, "skills.hidden_sizes")
         require(
             self.objective == "diayn" or self.skill_space == "categorical",
             "skills.skill_space",
@@ -286,20 +306,15 @@ class LatentSkillConfig:
 
     def __post_init__(self):
         require_finite(self, "latent_skills.")
-        coef, steps = "latent_skills.intrinsic_coef", "latent_skills.num_gradient_steps"
+        coef = "latent_skills.intrinsic_coef"
         require(self.intrinsic_coef >= 0, coef, "must not be negative")
         if self.schedule == "learned":
             because = "when latent_skills.schedule is 'learned'"
             require(self.intrinsic_coef > 0, coef, f"must be positive {because}")
-        anneal = "latent_skills.anneal_iterations"
-        require(self.anneal_iterations >= 1, anneal, "must be at least 1")
+        require_sizes(self, "latent_skills.", "anneal_iterations", high=MOST_STEPS)
+        require_sizes(self, "latent_skills.", "num_gradient_steps")
         require(self.learning_rate > 0, "latent_skills.learning_rate", "must be positive")
-        require(self.num_gradient_steps >= 1, steps, "must be at least 1")
-        require(
-            len(self.hidden_sizes) >= 1 and min(self.hidden_sizes) >= 1,
-            "latent_skills.hidden_sizes",
-            "must be positive integers, at least one",
-        )
+        require_layers(self.hidden_sizes, "latent_skills.hidden_sizes")
 
 
 @dataclass(frozen=True)
@@ -315,5 +330,5 @@ class OptionConfig:
 
     def __post_init__(self):
         require_finite(self, "options.")
-        require(self.length >= 1, "options.length", "must be at least 1")
+        require_sizes(self, "options.", "length")
         require(self.init_residual_std > 0, "options.init_residual_std", "must be positive")

@@ -65,6 +65,13 @@ ROOT = Path(__file__).parents[2]
         ("--train.devices=-1", ["train.devices: "]),
         ("--metatest.num-tasks 0", ["metatest.num_tasks: "]),
         ("--metatest.num-episodes 1", ["metatest.num_episodes: "]),
+        (f"--meta.num-episodes 1{'0' * 18}", ["meta.num_episodes: "]),
+        ("--meta.num-episodes 1000000", ["meta.num_episodes: ", "steps"]),
+        ("--meta.init-action-std 1e-300", ["meta.init_action_std: "]),
+        ("--meta.kl-coef 1e300", ["meta.kl_coef: "]),
+        (f"--meta.hidden-sizes {'8 ' * 17}", ["meta.hidden_sizes: "]),
+        ("--train.checkpoint-every 9223372036854775808", ["train.checkpoint_every: "]),
+        ("--metatest.num-tasks 1000000 --metatest.num-episodes 1000", ["metatest.num_episodes: "]),
         ("--wandb.mode sometimes", ["--wandb.mode", "sometimes"]),
         ("--resume", ["run_dir: "]),
         ("--resume --run-dir nowhere", ["nowhere"]),
@@ -111,6 +118,7 @@ def edit(file: Path, change) -> None:
     ("change", "names"),
     [
         (lambda c: c["config"]["meta"].update(kl_coef="high"), ["meta.kl_coef: "]),
+        (lambda c: c["config"]["meta"].update(kl_coef=10**400), ["meta.kl_coef: "]),
         (lambda c: c["config"]["meta"].update(kl_coef=-1), ["meta.kl_coef: "]),
         (lambda c: c["config"]["meta"].update(colour=1), ["meta.colour: "]),
         (lambda c: c["config"].update(env="push"), ["env: "]),
@@ -134,7 +142,7 @@ def test_an_edited_config_does_not_fit_its_checkpoint(refused, finished):
     refused(train.main, ["--resume", f"--run-dir={finished}"], "meta.discount: ", path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", pytest.param("[" * 100_000, id="deep")])
 def test_a_config_that_is_none(refused, finished, content):
     (finished / "config.json").write_text(content)
     refused(train.main, ["--resume", f"--run-dir={finished}"], finished / "config.json")
