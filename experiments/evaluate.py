@@ -34,7 +34,8 @@ class EvaluateConfig:
     episodes: int = 20
     """Episodes per task and iteration."""
     out: Path | None = None
-    """Where metatest.json and metatest.png go; the run's directory if not given."""
+    """Where metatest.json and metatest.png go; RUN/evaluation if not given. The run's own, of the
+    test after training, stay."""
 
     def __post_init__(self):
         require_sizes(self, "", "num_tasks", "num_iterations")
@@ -65,10 +66,11 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
     import reports
     from learners import restore_best, restore_latest, set_up
 
-    out = asked.out or run.path
+    out = asked.out or run.path / "evaluation"
     if out.exists() and not out.is_dir():
         raise UsageError(f"out: {out} is no directory")
     for member in run.members():
+        check_not_its_own(member, report_run.out_of_member(run, member, out))
         report_run.check_out(member, report_run.out_of_member(run, member, out))
     config = run.config
     if asked.tasks is None:
@@ -84,6 +86,12 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
         run, out, meta_iteration, test, state.params, tasks, source, console
     )
     report_run.print_summary(Console(), results, paths)
+
+
+def check_not_its_own(run: RunDirectory[Config], out: Path) -> None:
+    """Raises UsageError where the test after training would be lost, which comparisons need."""
+    if out.resolve() == run.path.resolve() and (run.path / "metatest.json").exists():
+        raise UsageError(f"out: {out / 'metatest.json'} is of the test after training; it stays")
 
 
 if __name__ == "__main__":

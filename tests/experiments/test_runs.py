@@ -176,7 +176,7 @@ def test_the_default_directory_is_new_and_below_runs(tmp_path, monkeypatch):
     assert first.path.name.startswith("point-maesn-seed3-")
 
 
-def test_evaluate_writes_beside_or_over_its_own(finished, tmp_path, capfd):
+def test_evaluate_leaves_the_test_after_training(finished, tmp_path, capfd):
     before = (finished / "metatest.json").read_bytes()
     sizes = ["--num-iterations=3", "--num-tasks=4", "--episodes=4"]
     assert run_main(evaluate.main, [str(finished), *sizes, f"--out={tmp_path / 'out'}"]) == 0
@@ -190,7 +190,10 @@ def test_evaluate_writes_beside_or_over_its_own(finished, tmp_path, capfd):
     )
     assert "doing nothing" in capfd.readouterr().out
     assert run_main(evaluate.main, [str(finished), *sizes]) == 0
-    assert json.loads((finished / "metatest.json").read_text()) == report
+    assert json.loads((finished / "evaluation" / "metatest.json").read_text()) == report
+    assert run_main(evaluate.main, [str(finished), *sizes, f"--out={finished}"]) == 2
+    assert "out: " in capfd.readouterr().err
+    assert (finished / "metatest.json").read_bytes() == before
 
 
 def test_held_out_tasks_are_no_training_tasks():
