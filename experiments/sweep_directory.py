@@ -12,16 +12,18 @@
 
 import contextlib
 import json
+import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from commands import is_locked, lock
 from config import flatten
 from errors import UsageError
-from run_directory import write_json, write_whole
-from sweep_settings import SweepRun, runs_of
+from explorax.config import require
+from run_directory import read_json, write_json, write_whole
+from sweep_settings import Setting, SweepRun, runs_of
 from sweep_spec import SweepSpec, content_of, spec_from
 
 ROOT = Path("runs/sweeps")
@@ -56,7 +58,7 @@ class SweepDirectory:
         """
         file = path / "spec.json"
         try:
-            return cls(path, spec_from(json.loads(file.read_text(encoding="utf-8"))))
+            return cls(path, spec_from(read_json(file)))
         except FileNotFoundError:
             raise UsageError(f"{file}: is missing; {path} has no sweep") from None
         except (OSError, ValueError) as error:
@@ -93,7 +95,7 @@ class SweepDirectory:
             self._check_ids()
         for name in ("runs", "logs"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
-        with self._lock_file.open("w") as file:
+        with self._lock_file.open("a") as file:
             if not lock(file) or self._has_left():
                 going_on = "a sweep, or a run that one has left, is still going on there"
                 raise UsageError(f"{self.path}: {going_on}")
@@ -125,11 +127,18 @@ class SweepDirectory:
     def _check_ids(self) -> None:
         """An id is of all settings, those of the preset and the defaults included."""
         for entry in self.entries():
-            if entry.id not in [run.id for run in runs_of(self.spec, entry.fields)]:
+            if entry.id not in self._ids(entry.fields):
                 raise UsageError(
                     f"preset: {self.spec.preset} has other settings now than when {self.path} was "
                     "started; a changed sweep needs another name"
                 )
+
+    def _ids(self, setting: Setting) -> list[str]:
+        """Of a setting's runs; none where its preset, or this version, refuses it."""
+        try:
+            return [run.id for run in runs_of(self.spec, setting)]
+        except ValueError:
+            return []
 
     def entries(self) -> list[Entry]:
         """The manifest's lines.
@@ -140,11 +149,23 @@ class SweepDirectory:
         file = self.path / "manifest.jsonl"
         if not file.exists():
             return []
-        lines = file.read_text(encoding="utf-8").splitlines()
         try:
-            return [Entry(**json.loads(line)) for line in lines]
-        except (ValueError, TypeError) as error:
+            return list(map(self._entry, file.read_text(encoding="utf-8").splitlines()))
+        except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"{file}: cannot be read ({error})") from error
+
+    def _entry(self, line: str) -> Entry:
+        """What a line of the manifest says."""
+        entry = Entry(**json.loads(line))
+        for name, kind in Entry.__annotations__.items():
+            value = getattr(entry, name)
+            known = isinstance(value, typing.get_origin(kind) or kind)
+            require(known, name, f"must be of type {kind.__name__}; got {value!r}")
+        named = entry.id == Path(entry.id).name
+        require(named, "id", f"must be the name of a directory; got {entry.id!r}")
+        varied = entry.fields.keys() == self.spec.fields.keys()
+        require(varied, "fields", f"must be {', '.join(self.spec.fields)}")
+        return entry
 
     def add(self, runs: Sequence[SweepRun]) -> None:
         """Adds the manifest's lines that are not there yet."""
@@ -155,9 +176,22 @@ class SweepDirectory:
         write_whole(self.path / "manifest.jsonl", text)
 
     def states(self) -> dict[str, State]:
-        """How the runs that were begun and are not finished stand."""
-        file = self.path / "states.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        """How the runs that were begun and are not finished stand.
+
+        Raises:
+          UsageError: it cannot be read.
+        """
+        file, known = self.path / "states.json", get_args(State)
+        if not file.exists():
+            return {}
+        try:
+            states = read_json(file)
+            require(isinstance(states, dict), "states", "must be an object")
+            for name, state in states.items():
+                require(state in known, name, f"must be one of {', '.join(known)}; got {state!r}")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: cannot be read ({error}); move it away") from error
+        return states
 
     def set_state(self, run_id: str, state: State | None) -> None:
         """Notes how a run stands; None: it is finished."""

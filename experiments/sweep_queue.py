@@ -11,6 +11,7 @@ from sweep_directory import SweepDirectory
 from sweep_results import has_finished, mean_or_none, score_of_run
 from sweep_search import Search, Trial
 from sweep_settings import SweepRun, runs_of
+from sweep_spec import SweepSpec
 
 ATTEMPTS = 2
 """How often a run may fail in one sweep."""
@@ -31,7 +32,7 @@ class SweepQueue:
         self._trials: dict[int, Sequence[str]] = {}  # those that were not told yet, and their runs
         self._failures: dict[str, int] = {}
         self._reached: dict[str, int | None] = {}  # checkpoints of runs when they were preempted
-        sweep.add([run for trial in search.known() for run in runs_of(sweep.spec, trial.setting)])
+        sweep.add([run for trial in search.known() for run in _runs_or_none(sweep.spec, trial)])
 
     def next_job(self) -> Job | None:
         """A run to start; None: there is none, at least until another has ended.
@@ -122,6 +123,14 @@ class SweepQueue:
         spec = self.sweep.spec
         total = self.search.num_trials * (1 if spec.vmap else len(spec.seeds))
         print(f"[{len(self.scores)}/{total} done] {name}: {what}", file=sys.stderr)
+
+
+def _runs_or_none(spec: SweepSpec, trial: Trial) -> list[SweepRun]:
+    """A trial's runs; none where a config refuses its setting, which is said once it is begun."""
+    try:
+        return runs_of(spec, trial.setting)
+    except ValueError:
+        return []
 
 
 def last_checkpoint(path: Path) -> int | None:

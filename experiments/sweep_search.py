@@ -1,9 +1,11 @@
 """Which settings a sweep tries: all of a list, or what tpe asks for next."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from errors import UsageError
 from sweep_settings import Setting, listed
 from sweep_spec import Choices, Domain, SweepSpec
 
@@ -66,20 +68,28 @@ class TpeSearch:
         Args:
           spec: of method tpe.
           journal: the file.
+
+        Raises:
+          UsageError: it cannot be read.
         """
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        self._study = optuna.create_study(
-            study_name="sweep", storage=storage, direction="maximize", load_if_exists=True
-        )
         assert spec.num_runs is not None
         self._spec, self.num_trials = spec, spec.num_runs
         self._space = {name: _distribution(domain) for name, domain in spec.fields.items()}
-        self._interrupted = [self._trial(found) for found in self._asked() if self._is_open(found)]
+        _mend(journal)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+            self._study = optuna.create_study(
+                study_name="sweep", storage=storage, direction="maximize", load_if_exists=True
+            )
+            is_open = filter(self._is_open, self._asked())
+            self._interrupted = [self._trial(found) for found in is_open]
+        except Exception as error:  # Optuna raises whatever a damaged line leads to
+            raise UsageError(f"{journal}: cannot be read ({error!r})") from error
 
     def known(self) -> Sequence[Trial]:
         """Those that an earlier sweep asked for and was not told of."""
@@ -126,6 +136,24 @@ class TpeSearch:
             name: domain.values[params[name]] if isinstance(domain, Choices) else params[name]
             for name, domain in domains.items()
         }
+
+
+def _mend(journal: Path) -> None:
+    """Drops a last line that was cut short: Optuna reads over it, and would write on behind it.
+
+    Raises:
+      UsageError: another line is no JSON.
+    """
+    if not journal.exists():
+        return
+    *lines, rest = journal.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{journal}: line {number} cannot be read ({error})") from error
+    if rest:
+        journal.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def _distribution(domain: Domain) -> "BaseDistribution":

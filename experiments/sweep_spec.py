@@ -12,11 +12,14 @@ import yaml
 
 from config import ABOUT_THE_RUN, LOGGING, flatten, to_json
 from errors import UsageError
-from explorax.config import require
+from explorax.config import HUGE, require
 from presets import PRESETS
 
 Method = Literal["grid", "random", "tpe"]
 Score = Literal["return", "success"]
+
+MOST_SETTINGS, MOST_SEEDS = 10_000, 1024
+"""Of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Choices:
 
     def __post_init__(self):
         require(len(self.values) >= 1, "", "needs at least one value")
+        for value in self.values:
+            require(_is_plain(value), "", f"must have numbers, words or lists; got {value!r}")
         for i, value in enumerate(self.values):
             require(value not in self.values[:i], "", f"has {value!r} twice")
 
@@ -65,7 +70,8 @@ class Range:
     def __post_init__(self):
         for name in ("low", "high"):
             value = getattr(self, name)
-            require(_is_number(value), f".{name}", f"must be a finite number; got {value!r}")
+            require(_is_number(value), f".{name}", f"must be a number; got {value!r}")
+            require(abs(value) <= HUGE, f".{name}", f"must be at most {HUGE:.0e} in size")
             require(not self.int or type(value) is not float, f".{name}", "must be whole")
         for name in ("log", "int"):
             require(type(getattr(self, name)) is bool, f".{name}", "must be true or false")
@@ -77,7 +83,14 @@ Domain = Choices | Range
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a field can have it: YAML knows dates, too."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 @dataclass(frozen=True)
@@ -117,14 +130,18 @@ class SweepSpec:
         self._check_names()
         for name, domain in self.fields.items():
             self._check_domain(f"fields.{name}", domain, self.usual[name])
+        if self.method == "grid":
+            listed = [len(d.values) for d in self.fields.values() if isinstance(d, Choices)]
+            fits = math.prod(listed) <= MOST_SETTINGS
+            require(fits, "fields", f"are {math.prod(listed)} settings, more than {MOST_SETTINGS}")
 
     def _check_sizes(self) -> None:
         if self.method == "grid":
             require(self.num_runs is None, "num_runs", "is for method random or tpe, not grid")
         else:
-            counts = type(self.num_runs) is int and self.num_runs >= 1
-            require(counts, "num_runs", f"must be at least 1 for method {self.method}")
-        require(len(self.seeds) >= 1, "seeds", "must be at least one")
+            counts = type(self.num_runs) is int and 1 <= self.num_runs <= MOST_SETTINGS
+            require(counts, "num_runs", f"must be in 1..{MOST_SETTINGS} for method {self.method}")
+        require(1 <= len(self.seeds) <= MOST_SEEDS, "seeds", f"must be 1 to {MOST_SEEDS} of them")
         whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
         require(whole, "seeds", "must be a count or a list of integers from 0 on")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", "must differ")
@@ -193,11 +210,25 @@ def read_spec(path: Path) -> SweepSpec:
       UsageError: the file, and the field that is wrong.
     """
     try:
-        return spec_from(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))
+        return spec_from(_parse(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise UsageError(f"{path}: nests too deeply") from None
+
+
+def _parse(text: str) -> Any:
+    """What YAML says.
+
+    Raises:
+      YAMLError, ValueError: it says nothing.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (AttributeError, LookupError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"a value is not of its tag ({error!r})") from error  # as of !!bool x
 
 
 def spec_from(content: Any) -> SweepSpec:
@@ -231,7 +262,7 @@ def spec_from(content: Any) -> SweepSpec:
 def _seeds(given: Any) -> tuple[int, ...]:
     """A list of them, or how many from 0 on."""
     if type(given) is int:
-        return tuple(range(given))
+        return tuple(range(min(given, MOST_SEEDS + 1)))
     require(isinstance(given, list), "seeds", "must be a count or a list of integers")
     return tuple(given)
 

@@ -4,7 +4,6 @@ On a terminal it is shown anew until the sweep ends, elsewhere once.
 Exit codes: 0 done, 2 wrong flags or paths, 130 interrupted.
 """
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,9 @@ from rich.live import Live
 from rich.table import Table
 
 from cli import parse, run_main
+from errors import UsageError
 from explorax.config import require
+from explorax.sinks.jsonl import parse_line
 from launch import INTERRUPTED
 from run_directory import RunDirectory
 from sweep_directory import ROOT, Entry, State, SweepDirectory
@@ -113,7 +114,9 @@ def _progress(sweep: SweepDirectory, entry: Entry, seed: int, state: str) -> lis
     if not (path / "config.json").exists():
         return ["", "", ""]
     run = RunDirectory.open(path)
-    member = next(m for m in run.members() if m.config.seed == seed)
+    member = next((m for m in run.members() if m.config.seed == seed), None)
+    if member is None:
+        raise UsageError(f"{path}: is no run of seed {seed}")
     last = last_metrics(member.metrics)
     total = run.config.train.num_iterations
     post = last.get("return_post")
@@ -132,7 +135,10 @@ def last_metrics(file: Path) -> dict[str, Any]:
         size = lines.seek(0, 2)
         lines.seek(max(0, size - TAIL))
         whole = lines.read().decode(errors="replace").split("\n")[:-1]
-    return json.loads(whole[-1]) if whole else {}
+    try:
+        return parse_line(whole[-1]) if whole else {}
+    except ValueError as error:
+        raise UsageError(f"{file}: its last line is not one of metrics ({error})") from error
 
 
 if __name__ == "__main__":

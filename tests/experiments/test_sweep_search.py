@@ -7,8 +7,11 @@ import pytest
 
 import sweep
 from cli import run_main
+from errors import UsageError
 from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, ids, rows, write_spec
 from sweep_directory import SweepDirectory
+from sweep_search import TpeSearch
+from sweep_spec import spec_from
 
 
 def test_random_settings_are_those_of_the_spec(fake_runs, tmp_path):
@@ -84,3 +87,43 @@ def test_tpe_hears_of_failures_and_repeats_no_run(fake_runs, tmp_path):
     found = trials(tmp_path / "runs/sweeps/few")
     assert len(found) == 6
     assert {trial.state.name for trial in found} == {"COMPLETE", "FAIL"}
+
+
+def test_a_journal_whose_last_line_was_cut_short_goes_on(tmp_path):
+    """As where tpe was killed while it wrote."""
+    spec, journal = spec_from(TPE), tmp_path / "journal.log"
+    asked = TpeSearch(spec, journal).ask()
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "wor')
+    again = TpeSearch(spec, journal)
+    assert again.known() == (asked,)
+    again.tell(asked.number, 1.0)
+    assert TpeSearch(spec, journal).known() == ()
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"op_code": 4}'])
+def test_a_journal_that_cannot_be_read_is_named(tmp_path, line):
+    spec, journal = spec_from(TPE), tmp_path / "journal.log"
+    TpeSearch(spec, journal).ask()
+    whole = journal.read_text()
+    journal.write_text(f"{line}\n{whole}")
+    with pytest.raises(UsageError, match=r"journal\.log: "):
+        TpeSearch(spec, journal)
+
+
+def test_a_trial_that_a_config_refuses_is_not_known_as_a_run(fake_runs, tmp_path):
+    """A sweep that was killed before it told tpe of the refusal goes on."""
+    fields = {"meta.num_episodes": {"low": 4, "high": 8, "int": True}}
+    content = TPE | {"fields": fields, "num_runs": 1}
+    spec = write_spec(tmp_path / "tpe.yaml", content)
+    directory = SweepDirectory(tmp_path / "swept", spec_from(content))
+    with directory.begin():
+        TpeSearch(directory.spec, directory.journal).ask()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweep_queue.runs_of", refuse)
+        assert run_main(sweep.main, [str(spec), f"--sweep-dir={directory.path}"]) == 0
+    assert fake_runs.started == []
+
+
+def refuse(*_):
+    raise ValueError("meta.num_episodes: is odd")

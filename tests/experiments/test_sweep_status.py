@@ -69,3 +69,9 @@ def test_what_has_no_sweep_is_refused(refused):
     refused(sweep_status.main, [], "spec: ")
     refused(sweep_status.main, ["--spec=none.yaml"], "runs/sweeps/none")
     refused(sweep_status.main, ["--sweep-dir=nowhere"], "nowhere")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"some": "gone"}', '{"some": []}'])
+def test_states_that_cannot_be_read_are_named(refused, begun, content):
+    (begun.path / "states.json").write_text(content)
+    refused(sweep_status.main, [f"--sweep-dir={begun.path}"], begun.path / "states.json")
