@@ -51,7 +51,7 @@ def launch(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
 
 
 def _run(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
-    from runtime import configure_jax
+    from runtime import configure_jax, needing_memory
 
     configure_jax(config.train.devices)
     # These take seconds to import, and errors in flags should not wait for them.
@@ -65,14 +65,15 @@ def _run(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
 
     setup = set_up(config)
     if jax.process_index() > 0:
-        return follow(config, setup, test_along)
+        with needing_memory():
+            return follow(config, setup, test_along)
     if config.resume:
         assert config.run_dir is not None
         directory = replace(RunDirectory.open(config.run_dir), config=config)
     else:
         directory = RunDirectory.create(config)
     console = Console(stderr=True)
-    with RunLogs(directory, console) as logs:
+    with needing_memory(), RunLogs(directory, console) as logs:
         result, signal = train(directory, setup, logs, console)
         if signal is not None:
             logs.exit_code = 128 + signal

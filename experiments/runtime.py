@@ -4,11 +4,13 @@ import contextlib
 import io
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from config import EnvConfig
+from errors import RunError
 
 if TYPE_CHECKING:
     from explorax.types import Env
@@ -44,6 +46,20 @@ def quiet_xla() -> None:
     For every program that comes from the cache XLA prints a page on tuning flags of the CPU.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextlib.contextmanager
+def needing_memory() -> Iterator[None]:
+    """Where memory does not suffice, a RunError says so in one line."""
+    import jax
+
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        said = str(error).partition("\n")[0]
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in said:
+            raise
+        raise RunError(f"memory does not suffice ({said}); smaller sizes need less") from error
 
 
 def cpu_cores() -> int:

@@ -1,6 +1,6 @@
 """Discovers skills and measures what they do: ``python experiments/skills.py --preset push-diayn``.
 
-Exit codes: 0 done, 1 not finite any more or nothing can be written, 2 wrong flags or paths, 128 + n
+Exit codes: 0 done, 1 not finite any more, no memory or disk left, 2 wrong flags or paths, 128 + n
 stopped by signal n.
 """
 
