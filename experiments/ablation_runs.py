@@ -1,6 +1,6 @@
 """The runs that the ablation of the hierarchical combination on Push is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,6 +10,7 @@ from config import HORIZON, Config, SkillsRunConfig
 from presets import PRESETS
 from skill_presets import SKILL_PRESETS
 from skill_sources import skill_paths
+from variations import changed
 
 Reward = Literal["dense", "sparse"]
 
@@ -85,15 +86,6 @@ def steps_of_skills(config: Config) -> int:
 def steps_of_meta_training(config: Config) -> int:
     """Environment steps of one seed before it meets a held-out task, without those of skills."""
     return config.train.num_iterations * config.meta.steps_per_update(HORIZON[config.env.name])
-
-
-def changed(config: Any, fields: Mapping[str, Any]) -> Any:
-    """``config`` with other values of the fields, whose names are as in ``hierarchy.skills``."""
-    for name, value in fields.items():
-        first, _, rest = name.partition(".")
-        new = changed(getattr(config, first), {rest: value}) if rest else value
-        config = replace(config, **{first: new})
-    return config
 
 
 def config_of(name: str, reward: Reward = "dense", num_seeds: int = 1) -> Config:

@@ -32,14 +32,15 @@ def read_reports(run_dirs: Sequence[Path], labels: Sequence[str] | None = None) 
 
     Args:
       run_dirs: of one seed or several.
-      labels: of each, the name of the curve that it belongs to; its preset if not given.
+      labels: of each, the name of the curve that it belongs to; its preset, and where its members
+        differ in their settings these, if not given.
 
     Raises:
       UsageError: one is missing or unreadable, or they cannot be compared.
     """
     of_runs = labels or [None] * len(run_dirs)
-    members = [(m, la) for d, la in zip(run_dirs, of_runs, strict=True) for m in _members(d)]
-    reports = [_read(member, label) for member, label in members]
+    members = [(la, *m) for d, la in zip(run_dirs, of_runs, strict=True) for m in _members(d)]
+    reports = [_read(*member) for member in members]
     first: dict[str, Report] = {}
     seen = set()
     for report in reports:
@@ -60,16 +61,17 @@ def _check_same(report: Report, other: Report, names: Sequence[str], whose: str)
             )
 
 
-def _members(run_dir: Path) -> list[Path]:
-    """Where a run has metatest.json: itself, or the directories of its seeds."""
+def _members(run_dir: Path) -> list[tuple[Path, str]]:
+    """Where a run has metatest.json: itself, or its members' directories; and their settings."""
     if (run_dir / "metatest.json").exists() or not (run_dir / "config.json").exists():
-        return [run_dir]
-    return [member.path for member in RunDirectory.open(run_dir).members()]
+        return [(run_dir, "")]
+    return [(member.path, member.setting) for member in RunDirectory.open(run_dir).members()]
 
 
-def _read(run_dir: Path, label: str | None) -> Report:
+def _read(label: str | None, run_dir: Path, setting: str) -> Report:
     report = read_result(run_dir / "metatest.json", MetaTest)
-    return report | {"label": label or report["preset"], "run_dir": run_dir}
+    usual = " ".join([report["preset"], *([setting] if setting else [])])
+    return report | {"label": label or usual, "run_dir": run_dir}
 
 
 def seeds_of(reports: Sequence[Report]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from explorax.config import (
     MOST_STEPS,
@@ -18,6 +18,7 @@ from explorax.config import (
     require,
     require_sizes,
 )
+from variations import Values, changed, parse_values, short_name
 
 PresetName = Literal[
     "push-maesn",
@@ -217,6 +218,16 @@ class RunConfig:
         last = 2**31 - self.num_seeds
         require(0 <= self.seed <= last, "seed", f"must be in 0..{last}")
 
+    @property
+    def num_members(self) -> int:
+        """Runs in the program."""
+        return self.num_seeds
+
+    def members(self) -> dict[str, Self]:
+        """Each of them as it would be alone, by the name of its directory."""
+        seeds = range(self.seed, self.seed + self.num_seeds)
+        return {f"seed{seed}": dataclasses.replace(self, seed=seed, num_seeds=1) for seed in seeds}
+
 
 @dataclass(frozen=True)
 class Config(RunConfig):
@@ -232,9 +243,16 @@ class Config(RunConfig):
     """Skills below the policy."""
     metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
     """Meta-testing."""
+    vary: tuple[str, ...] = ()
+    """Runs of several settings in one program, each with every seed, as in --vary meta.kl_coef=0.1
+    meta.kl_coef=0.5, or meta.kl_coef=0.1,meta.discount=0.9 where several fields differ: fields that
+    take fractions, the same in all settings. Each run has its own directory, as in
+    kl_coef0.1-seed0 below the run's."""
 
     def __post_init__(self):
         super().__post_init__()
+        if self.vary:
+            self._check_vary()
         if self.has_frozen_skills:
             because = f"when hierarchy.skills is '{self.hierarchy.skills}'"
             require(self.meta.memory_size == 0, "meta.memory_size", f"must be 0 {because}")
@@ -270,6 +288,41 @@ class Config(RunConfig):
             expectation = f"{steps:.1e} environment steps an iteration are more than {MOST_STEPS}"
             require(steps <= MOST_STEPS, name, expectation)
 
+    def _check_vary(self) -> None:
+        """Every setting has to be one that could be run alone."""
+        settings, usual = self.settings, flatten(to_json(self))
+        require(len(settings) > 1, "vary", "must be at least two settings")
+        require(self.num_members <= 1024, "vary", "must be at most 1024 runs with all seeds")
+        for i, setting in enumerate(settings):
+            for name in setting:
+                is_float = type(usual.get(name)) is float
+                require(is_float, "vary", f"{name} is no field that takes fractions")
+            same = setting.keys() == settings[0].keys()
+            require(same, "vary", f"'{self.vary[i]}' has other fields than '{self.vary[0]}'")
+            require(setting not in settings[:i], "vary", f"has '{self.vary[i]}' twice")
+        self.members()
+
+    @property
+    def settings(self) -> list[Values]:
+        """Those of ``vary``."""
+        return [parse_values(text) for text in self.vary]
+
+    @property
+    def num_members(self) -> int:
+        """Runs in the program."""
+        return max(len(self.vary), 1) * self.num_seeds
+
+    def members(self) -> dict[str, Self]:
+        """Each of them as it would be alone, by the name of its directory; setting by setting."""
+        if not self.vary:
+            return super().members()
+        alone = dataclasses.replace(self, vary=())
+        return {
+            f"{short_name(values)}-{name}": member
+            for values in self.settings
+            for name, member in changed(alone, values).members().items()
+        }
+
     @property
     def has_frozen_skills(self) -> bool:
         """Whether a controller's skills act in place of the policy."""
@@ -292,10 +345,12 @@ class SkillsRunConfig(RunConfig):
 
 ABOUT_THE_CALL = ("run_dir", "resume", "distributed")
 """Fields that say where a run is, and where it is trained, not what it is."""
-ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "wandb", "tensorboard")
+ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "vary", "wandb", "tensorboard")
 """Fields in which runs of the same settings may differ."""
 LOGGING = ("wandb.", "tensorboard")
 """How the names of fields begin that change nothing in a run's own directory."""
+MAY_LACK = (*LOGGING, "vary")
+"""Those that an older version's config need not have: their defaults do no harm."""
 
 
 def to_json(config: RunConfig) -> dict[str, Any]:
@@ -311,7 +366,7 @@ def _jsonable(items: list[tuple[str, Any]]) -> dict[str, Any]:
 def from_json(values: Any) -> RunConfig:
     """The inverse of ``to_json``. Every field has to be there: a default may have changed since.
 
-    Those of LOGGING need not be: their defaults do no harm.
+    Those of MAY_LACK need not be.
 
     Raises:
       ValueError: ``field: expectation``.
@@ -347,7 +402,7 @@ def dataclass_from(cls: type, values: Any, prefix: str = "") -> Any:
     for name in values:
         require(name in fields, prefix + name, "is no field")
     for name in fields:
-        given = name in values or (prefix + name).startswith(LOGGING)
+        given = name in values or (prefix + name).startswith(MAY_LACK)
         require(given, prefix + name, "is missing; an older version wrote this config")
     return cls(**{name: _value_from(hints[name], v, prefix + name) for name, v in values.items()})
 

@@ -23,9 +23,9 @@ def what_broke(
     Every key follows from the seed and the iteration: from the last checkpoint the same updates
     lead to the same numbers, here and with ``--resume``.
     """
-    unit, names = setup.kind.iteration, [str(m.config.seed) for m in run.members()]
-    of_seeds = f", seed {', '.join(names[m] for m in error.members)}" if len(names) > 1 else ""
-    where = f"{unit} {error.meta_iteration}{of_seeds}"
+    unit, names = setup.kind.iteration, [_name(member) for member in run.members()]
+    of_members = f", {', '.join(names[m] for m in error.members)}" if len(names) > 1 else ""
+    where = f"{unit} {error.meta_iteration}{of_members}"
     start = last_or_first(run.config, setup, checkpoints)
     state = of_first_process(start.state)
     console.print(f"{where} is not finite; replaying from {start.step}", highlight=False)
@@ -39,6 +39,11 @@ def what_broke(
     metrics = known + [name for name in error.metrics if name not in known]
     what = "; ".join(few(names) for names in (metrics, found.leaves) if names)
     return f"not finite at {where}{': ' if what else ''}{what}; {kept}; {again}"
+
+
+def _name(member: RunDirectory) -> str:
+    """In a line of words."""
+    return member.path.name if member.setting else f"seed {member.config.seed}"
 
 
 def few(names: Sequence[str], most: int = 3) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from config import RunConfig
+from config import Config, RunConfig
 from processes import in_step
 from run_directory import RunDirectory, default_path
 from skill_sources import prepare
@@ -64,6 +64,10 @@ def _run(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
     from training import train
 
     setup = set_up(config)
+    if isinstance(config, Config) and config.vary and not config.resume:
+        from traceable import check_traceable
+
+        check_traceable(config)
     if jax.process_index() > 0:
         with needing_memory():
             return follow(config, setup, test_along)

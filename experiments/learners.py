@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from config import Config, RunConfig, SkillsRunConfig
 from errors import UsageError
@@ -20,6 +20,7 @@ from explorax.meta_update import MetaLearner, build, over_seeds
 from explorax.parallel import one_device, task_mesh
 from explorax.sinks import META_RUN, SKILLS_RUN, RunKind, SinkError
 from explorax.types import Env, Learner, LearnerState, PyTree
+from explorax.varied import over_values, with_values
 from run_directory import RunDirectory
 from runtime import make_env
 from skill_sources import check_unchanged, skill_paths, source_of
@@ -33,7 +34,7 @@ class Setup(NamedTuple):
 
     learner: Learner
     mesh: Mesh
-    keys: PRNGKeyArray  # of the seed, or of each of several
+    keys: PRNGKeyArray  # of the seed, or of each of several members
     kind: RunKind
 
 
@@ -45,10 +46,21 @@ def set_up(config: RunConfig, mesh: Mesh | None = None) -> Setup:
     """
     mesh = mesh or _mesh(config)
     learner, kind = _learner(config, mesh)
-    if config.num_seeds == 1:
+    if config.num_members == 1:
         return Setup(learner, mesh, jax.random.key(config.seed), kind)
-    seeds = config.seed + jnp.arange(config.num_seeds)
-    return Setup(over_seeds(learner), mesh, jax.vmap(jax.random.key)(seeds), kind)
+    values = varied_values(config)
+    make = lambda values: _learner(with_values(config, values), mesh)[0]  # noqa: E731
+    together = over_values(make, learner, values) if values else over_seeds(learner)
+    seeds = jnp.array([member.seed for member in config.members().values()])
+    return Setup(together, mesh, jax.vmap(jax.random.key)(seeds), kind)
+
+
+def varied_values(config: RunConfig) -> dict[str, Float[np.ndarray, " M"]]:
+    """The numbers in which a run's M members differ, by field; none where only seeds do."""
+    if not isinstance(config, Config) or not config.vary:
+        return {}
+    settings, seeds = config.settings, config.num_seeds
+    return {n: np.repeat(np.float32([s[n] for s in settings]), seeds) for n in settings[0]}
 
 
 def _mesh(config: RunConfig) -> Mesh:
@@ -151,7 +163,7 @@ def discovered_skills(config: Config) -> PyTree:
     """theta of the skills, from the newest checkpoints of their runs.
 
     Returns:
-      Leaves with a leading axis of seeds, where the run has several.
+      Leaves with a leading axis of members, where the run has several.
 
     Raises:
       UsageError: they are not there, or not those that the run was started with.
@@ -160,13 +172,14 @@ def discovered_skills(config: Config) -> PyTree:
     paths = skill_paths(config)
     runs = {path: RunDirectory.open(path, SkillsRunConfig) for path in paths.values()}
     found = {path: _newest_skills(run) for path, run in runs.items()}
-    of_seeds = [
-        of_seed(runs[path].config, found[path], seed - runs[path].config.seed)
+    of_seeds = {
+        seed: of_seed(runs[path].config, found[path], seed - runs[path].config.seed)
         for seed, path in paths.items()
-    ]
-    if config.num_seeds == 1:
-        return of_seeds[0]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *of_seeds)
+    }
+    of_members = [of_seeds[member.seed] for member in config.members().values()]
+    if config.num_members == 1:
+        return of_members[0]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *of_members)
 
 
 def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
@@ -186,8 +199,8 @@ def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
 
 
 def of_seed(config: RunConfig, params: PyTree, member: int) -> PyTree:
-    """One seed's parameters."""
-    return params if config.num_seeds == 1 else jax.tree.map(lambda x: x[member], params)
+    """One member's parameters."""
+    return params if config.num_members == 1 else jax.tree.map(lambda x: x[member], params)
 
 
 def last_or_first(config: RunConfig, setup: Setup, checkpoints: Checkpoints) -> Restored:

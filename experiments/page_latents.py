@@ -35,7 +35,7 @@ def latents_of(run: RunDirectory[Config]) -> list[Latents]:
     state = finished_state(run)
     learned = getattr(state.params, "meta", state.params)  # a controller's, beside its skills
     found = jax.device_get(Latents(learned.latent, learned.step_sizes, state.tasks))  # pyright: ignore
-    return [of_seed(run.config, found, i) for i in range(run.config.num_seeds)]
+    return [of_seed(run.config, found, i) for i in range(run.config.num_members)]
 
 
 def latent_section(run: RunDirectory[Config], of_seeds: Sequence[Latents]) -> Section:

@@ -76,6 +76,11 @@ def check_runs(runs: Sequence[RunDirectory]) -> None:
                 f"run_dirs: {run.path} is a run of `make {run.config.target}`, {first.path} of "
                 f"`make {first.config.target}`: a page is on runs of one kind"
             )
+        if run.config.num_members > run.config.num_seeds:
+            raise UsageError(
+                f"run_dirs: {run.path} is of several settings, and a page is on runs of one; "
+                "`make figure` has them side by side"
+            )
         for member in run.members():
             check_finished(run, member)
 

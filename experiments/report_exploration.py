@@ -49,7 +49,8 @@ def on_task(env: Env, seed: Seed, params: PyTree, task: Task, number: int) -> Re
     Raises:
       UsageError: the adaptation diverged.
     """
-    learner = meta_learner(seed.run.config, env, one_device())
+    config = list(seed.run.config.members().values())[seed.index]
+    learner = meta_learner(config, env, one_device())
     recorded = record(env, learner, params, jax.tree.map(lambda x: x[None], task))
     if not np.isfinite(recorded.obs).all():
         raise UsageError(f"task: the adaptation of {seed.run.path} to task {number} diverged")

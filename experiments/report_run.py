@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -16,12 +15,13 @@ import pictures
 from config import Config, MetaTestConfig
 from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
-from explorax.metatest import MetaTestResult, meta_test
+from explorax.metatest import MetaTestResult
 from explorax.parallel import everywhere, replicate, task_mesh
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.train import FitResult
 from explorax.types import PyTree, Task
-from learners import meta_learner, of_seed
+from learners import of_seed
+from metatest_program import metatest_keys, metatest_program
 from paper import paper_curves
 from reports import (
     INTERVAL,
@@ -36,9 +36,6 @@ from reports import (
 )
 from run_directory import RunDirectory, read_json, write_json
 from runtime import import_envs, make_env
-
-EPISODES = 0xE915
-"""Stream of the meta-test's episodes; training folds nothing so large into a key."""
 
 
 def load_tasks(config: Config, path: Path) -> Task:
@@ -58,38 +55,30 @@ def load_tasks(config: Config, path: Path) -> Task:
 def evaluate_params(
     config: Config, test: MetaTestConfig, params: PyTree, tasks: Task, devices: int | None
 ) -> list[dict[str, Any]]:
-    """Adapts to ``tasks`` with the sparse reward, as one compiled program for all seeds.
+    """Adapts to ``tasks`` with the sparse reward, as one compiled program for all members.
 
     Args:
       config: the run's.
       test: sizes of the test; its number of tasks is not used.
-      params: what meta-training learned; with a leading axis where the run is of several seeds.
+      params: what meta-training learned; with a leading axis where the run has several members.
       tasks: leading axis N.
       devices: the most to use, None for all.
 
     Returns:
-      For each seed return and success per iteration with intervals, per task, and those of doing
+      For each member return and success per iteration with intervals, per task, and those of doing
       nothing.
     """
     env = make_env(config.env, reward="sparse")
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     mesh = task_mesh(num_tasks, devices)
-    learner = meta_learner(config, env, mesh)
-    program = partial(meta_test, env, learner, mesh, test.num_iterations, test.num_episodes)
-    seeds = config.seed + jnp.arange(config.num_seeds)
-    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), EPISODES))(seeds)
-    if config.num_seeds > 1:
-        program = jax.vmap(program, in_axes=(0, None, 0))
-    else:
-        keys = keys[0]
-    given = replicate((*jax.device_get((params, tasks)), keys), mesh)
-    program = jax.jit(program, out_shardings=everywhere(mesh))
+    program = jax.jit(metatest_program(config, env, mesh, test), out_shardings=everywhere(mesh))
+    given = replicate((*jax.device_get((params, tasks)), metatest_keys(config)), mesh)
     result: MetaTestResult = jax.device_get(program(*given))
     idle = jax.device_get(jax.jit(partial(do_nothing, env))(tasks))
-    by_seed = jax.tree.map(lambda x: x.reshape(config.num_seeds, *x.shape[-2:]), result)
+    of_each = jax.tree.map(lambda x: x.reshape(config.num_members, *x.shape[-2:]), result)
     return [
-        _report(test, jax.tree.map(lambda x, m=m: x[m], by_seed), idle)
-        for m in range(config.num_seeds)
+        _report(test, jax.tree.map(lambda x, m=m: x[m], of_each), idle)
+        for m in range(config.num_members)
     ]
 
 
@@ -153,11 +142,12 @@ def report_training(run: RunDirectory[Config], result: FitResult, console: Conso
     reports, paths = report_metatest(
         run, run.path, result.meta_iteration, test, params, tasks, None, say
     )
-    for i, member in enumerate(run.members()):
+    alone = config.members().values()
+    for i, (member, its) in enumerate(zip(run.members(), alone, strict=True)):
         paths += draw_training(member)
         if is_drawn(config.env):
             with waiting(say, "drawing episodes"):
-                paths += draw_episodes(config, of_seed(config, params, i), tasks, member.path)
+                paths += draw_episodes(its, of_seed(config, params, i), tasks, member.path)
     print_summary(console, reports, files_of(run) + paths)
 
 
@@ -177,11 +167,11 @@ def report_metatest(
     source: str | None,
     say: Console,
 ) -> tuple[list[dict[str, Any]], list[Path]]:
-    """Meta-tests all seeds of a run and writes a metatest.json and a picture for each.
+    """Meta-tests all members of a run and writes a metatest.json and a picture for each.
 
     Args:
       run: whose.
-      out: directory to write into; a seed of several has its own in there.
+      out: directory to write into; a member of several has its own in there.
       meta_iteration: how far ``params`` were trained.
       test: sizes of the test.
       params: what meta-training learned.
@@ -204,7 +194,7 @@ def report_metatest(
 
 
 def out_of_member(run: RunDirectory[Config], member: RunDirectory, out: Path) -> Path:
-    """Where in ``out`` the files of one of the run's seeds go."""
+    """Where in ``out`` the files of one of the run's members go."""
     return out / member.path.relative_to(run.path)
 
 
@@ -231,12 +221,12 @@ def print_summary(
 ) -> None:
     """Return and success at the first meta-test iterations and the last, beside doing nothing.
 
-    Of several seeds it is their mean, and the range of their returns.
+    Of several members it is their mean, and the range of their returns.
     """
     first, several = reports[0], len(reports) > 1
     last, idle = first["num_iterations"], first["do_nothing"]
     table = Table(title=f"Meta-test: {first['num_tasks']} held-out tasks, sparse reward")
-    for name in ("iteration", "return", "seeds" if several else "95% interval", "success"):
+    for name in ("iteration", "return", "range" if several else "95% interval", "success"):
         table.add_column(name, justify="right")
     table.add_row("doing nothing", f"{idle['return']:.1f}", "", f"{idle['success']:.2f}")
     for i in sorted({*range(min(last, 5) + 1), last}):

@@ -56,7 +56,8 @@ def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
 
 def title(run: RunDirectory) -> str:
     """Above a run's pictures."""
-    return f"{run.config.preset}, seed {run.config.seed}"
+    of_setting = f", {run.setting}" if run.setting else ""
+    return f"{run.config.preset}{of_setting}, seed {run.config.seed}"
 
 
 def summarise(values: Any) -> dict[str, list[float | None]]:

@@ -1,7 +1,7 @@
 """A run's directory: what lies where in it, and that nothing in it is overwritten by accident.
 
-A run of several seeds has config.json and checkpoints/ in common, and for each seed a directory
-with what a run of this seed alone would leave.
+A run of several seeds, or settings, has config.json and checkpoints/ in common, and for each of its
+members a directory with what a run of this seed and setting alone would leave.
 """
 
 import json
@@ -26,6 +26,7 @@ class RunDirectory(Generic[C]):
     path: Path
     config: C  # its run_dir is ``path``
     run_id: str  # tells runs apart wherever their directories are moved
+    setting: str = ""  # of a member: in what it differs from others, but for its seed
 
     @property
     def config_file(self) -> Path:
@@ -53,16 +54,15 @@ class RunDirectory(Generic[C]):
         return self.path / "tensorboard"
 
     def members(self) -> list["RunDirectory[C]"]:
-        """The run of each seed; their settings and states are in this directory."""
-        if self.config.num_seeds == 1:
+        """The run of each seed and setting; their settings and states are in this directory."""
+        if self.config.num_members == 1:
             return [self]
-        seeds = range(self.config.seed, self.config.seed + self.config.num_seeds)
-        return [self._member(seed) for seed in seeds]
+        numbered = enumerate(self.config.members().items(), start=self.config.seed)
+        return [self._member(number, *named) for number, named in numbered]
 
-    def _member(self, seed: int) -> "RunDirectory[C]":
-        path = self.path / f"seed{seed}"
-        config = replace(self.config, seed=seed, num_seeds=1, run_dir=path)
-        return RunDirectory(path, config, f"{self.run_id}-{seed}")
+    def _member(self, number: int, name: str, config: C) -> "RunDirectory[C]":
+        path, setting = self.path / name, name.rpartition("-seed")[0]
+        return RunDirectory(path, replace(config, run_dir=path), f"{self.run_id}-{number}", setting)
 
     @staticmethod
     def check_new(path: Path) -> None:
@@ -106,8 +106,8 @@ class RunDirectory(Generic[C]):
             config, run_id = from_json(content["config"]), str(content["run_id"])
         except FileNotFoundError:
             hint = f"is {path} a run directory?"
-            if path.name.startswith("seed") and (path.parent / "config.json").exists():
-                hint = f"the run that this seed is part of is in {path.parent}"
+            if (path.parent / "config.json").exists():
+                hint = f"the run that {path.name} is part of is in {path.parent}"
             raise UsageError(f"{file}: is missing; {hint}") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
@@ -126,7 +126,7 @@ class RunDirectory(Generic[C]):
 
 
 class Seed(NamedTuple):
-    """One seed of a run."""
+    """One seed, and setting, of a run."""
 
     run: RunDirectory[Any]
     index: int  # among the run's members

@@ -60,7 +60,7 @@ class RunLogs:
 
 
 def _wandb_runs(run: RunDirectory, say: Callable[[str], Any]) -> Iterator[WandbSink]:
-    """A W&B run for each seed; several are a group. None is online after one that cannot be."""
+    """A W&B run for each member; several are a group. None is online after one that cannot be."""
     settings = run.config.wandb
     mode, together = settings.mode, settings.name or run.path.name
     assert mode != "disabled"
@@ -70,7 +70,7 @@ def _wandb_runs(run: RunDirectory, say: Callable[[str], Any]) -> Iterator[WandbS
             mode,
             member.path,
             settings.project,
-            together if len(members) == 1 else f"{together}-seed{member.config.seed}",
+            together if len(members) == 1 else f"{together}-{member.path.name}",
             member.run_id,
             flatten(to_json(member.config)),
             group=None if len(members) == 1 else together,

@@ -1,7 +1,7 @@
 """A sweep's directory: what lies where in it, and that two sweeps never write into one.
 
 - spec.json: the sweep, as it was started
-- manifest.jsonl: a line per run with its id, seeds, varied fields and flags
+- manifest.jsonl: a line per run and setting with the run's id and flags, seeds, varied fields
 - states.json: how the runs stand that were begun and are not finished
 - runs/ID/ and logs/ID.log: a run's own directory, and what it printed
 - lock, logs/ID.log: locked while the sweep, or the run, goes on
@@ -33,9 +33,9 @@ State = Literal["running", "stopped", "failed"]
 
 
 class Entry(NamedTuple):
-    """A line of the manifest."""
+    """A line of the manifest: a setting of a run, which may have several."""
 
-    id: str
+    id: str  # the run's
     settings_id: str
     seeds: Sequence[int]
     fields: dict[str, Any]
@@ -126,17 +126,20 @@ class SweepDirectory:
 
     def _check_ids(self) -> None:
         """An id is of all settings, those of the preset and the defaults included."""
+        by_id: dict[str, list[dict[str, Any]]] = {}
         for entry in self.entries():
-            if entry.id not in self._ids(entry.fields):
+            by_id.setdefault(entry.id, []).append(entry.fields)
+        for run_id, settings in by_id.items():
+            if run_id not in self._ids(settings):
                 raise UsageError(
                     f"preset: {self.spec.preset} has other settings now than when {self.path} was "
                     "started; a changed sweep needs another name"
                 )
 
-    def _ids(self, setting: Setting) -> list[str]:
-        """Of a setting's runs; none where its preset, or this version, refuses it."""
+    def _ids(self, settings: Sequence[Setting]) -> list[str]:
+        """Of the runs of settings; none where the preset, or this version, refuses one."""
         try:
-            return [run.id for run in runs_of(self.spec, setting)]
+            return [run.id for run in runs_of(self.spec, settings)]
         except ValueError:
             return []
 
@@ -171,7 +174,7 @@ class SweepDirectory:
         """Adds the manifest's lines that are not there yet."""
         lines = [entry._asdict() for entry in self.entries()]
         known = {line["id"] for line in lines}
-        lines += [run.to_json() for run in runs if run.id not in known]
+        lines += [line for run in runs if run.id not in known for line in run.to_json()]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_whole(self.path / "manifest.jsonl", text)
 

@@ -11,7 +11,7 @@ from sweep_directory import SweepDirectory
 from sweep_results import has_finished, mean_or_none, score_of_run
 from sweep_search import Search, Trial
 from sweep_settings import SweepRun, runs_of
-from sweep_spec import SweepSpec
+from sweep_spec import SEED, SweepSpec
 
 ATTEMPTS = 2
 """How often a run may fail in one sweep."""
@@ -70,7 +70,7 @@ class SweepQueue:
     def _take(self, trial: Trial) -> None:
         """Makes a trial's runs pending, but for those that an earlier trial has too."""
         try:
-            runs = runs_of(self.sweep.spec, trial.setting)
+            runs = runs_of(self.sweep.spec, trial.settings)
         except ValueError as error:
             print(f"trial {trial.number}: {error}", file=sys.stderr)
             self.search.tell(trial.number, None)
@@ -121,14 +121,14 @@ class SweepQueue:
 
     def _say(self, name: str, what: str) -> None:
         spec = self.sweep.spec
-        total = self.search.num_trials * (1 if spec.vmap else len(spec.seeds))
+        total = self.search.num_trials * (1 if SEED in spec.vmap else len(spec.seeds))
         print(f"[{len(self.scores)}/{total} done] {name}: {what}", file=sys.stderr)
 
 
 def _runs_or_none(spec: SweepSpec, trial: Trial) -> list[SweepRun]:
     """A trial's runs; none where a config refuses its setting, which is said once it is begun."""
     try:
-        return runs_of(spec, trial.setting)
+        return runs_of(spec, trial.settings)
     except ValueError:
         return []
 

@@ -1,4 +1,4 @@
-"""What came of a sweep: a line per run, and its settings from the best to the worst."""
+"""What came of a sweep: a line per seed, and its settings from the best to the worst."""
 
 import csv
 import math
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from child_runs import is_finished
 from comparisons import minutes
+from config import settings_id
 from result_files import Scored, read_result
 from run_directory import RunDirectory
 from sweep_directory import Entry, SweepDirectory
@@ -29,7 +30,7 @@ class Result(NamedTuple):
     entry: Entry
     seed: int
     scores: dict[str, float | None]  # by metric; None where adaptation diverged
-    minutes: float | None  # of training, of all seeds in the same program; None without training
+    minutes: float | None  # of training, of all in the same program; None without training
 
 
 class Ranked(NamedTuple):
@@ -54,9 +55,14 @@ def score_of(metric: Metric, report: dict[str, Any]) -> float | None:
 
 
 def score_of_run(path: Path, metric: Metric) -> float | None:
-    """Mean over the seeds of a finished run; None where one diverged."""
+    """Mean over the members of a finished run; None where one diverged."""
     members = RunDirectory.open(path).members()
     return mean_or_none([score_of(metric, report_of(member.path)) for member in members])
+
+
+def members_of(entry: Entry, run: RunDirectory) -> list[RunDirectory]:
+    """Those of a run's members that have the entry's setting."""
+    return [m for m in run.members() if settings_id(m.config) == entry.settings_id]
 
 
 def report_of(path: Path) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def read_results(sweep: SweepDirectory) -> list[Result]:
         path = sweep.run_dir(entry.id)
         if not has_finished(path):
             continue
-        for member in RunDirectory.open(path).members():
+        for member in members_of(entry, RunDirectory.open(path)):
             report = report_of(member.path)
             scores = {str(m): score_of(m, report) for m in columns_of(sweep.spec.metric)}
             results.append(Result(entry, member.config.seed, scores, minutes([member.path])))

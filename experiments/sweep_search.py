@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from errors import UsageError
-from sweep_settings import Setting, listed
+from sweep_settings import Setting, listed, programs
 from sweep_spec import Choices, Domain, SweepSpec
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Trial(NamedTuple):
-    """One setting that is tried."""
+    """A setting that is tried, or several that are one program."""
 
     number: int
-    setting: Setting
+    settings: Sequence[Setting]
 
 
 class Search(Protocol):
@@ -40,10 +40,10 @@ class Search(Protocol):
 
 
 class ListSearch:
-    """One setting after the other."""
+    """One program after the other."""
 
-    def __init__(self, settings: Sequence[Setting]):
-        self._trials = [Trial(i, setting) for i, setting in enumerate(settings)]
+    def __init__(self, of_programs: Sequence[Sequence[Setting]]):
+        self._trials = [Trial(i, settings) for i, settings in enumerate(of_programs)]
         self._next = iter(self._trials)
         self.num_trials = len(self._trials)
 
@@ -107,7 +107,7 @@ class TpeSearch:
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = TPESampler(seed=(self._spec.search_seed + number) % 2**32)
         asked = self._study.ask(self._space)
-        return Trial(asked.number, self._setting(asked.params))
+        return Trial(asked.number, [self._setting(asked.params)])
 
     def tell(self, number: int, value: float | None) -> None:
         """Writes it into the journal."""
@@ -127,7 +127,7 @@ class TpeSearch:
         return not trial.state.is_finished()
 
     def _trial(self, found: "FrozenTrial") -> Trial:
-        return Trial(found.number, self._setting(found.params))
+        return Trial(found.number, [self._setting(found.params)])
 
     def _setting(self, params: dict[str, Any]) -> Setting:
         """What a trial's parameters mean: of listed values Optuna sees the place in the list."""
@@ -176,4 +176,6 @@ def search_of(spec: SweepSpec, journal: Path) -> Search:
     Raises:
       ValueError: ``field: expectation``.
     """
-    return TpeSearch(spec, journal) if spec.method == "tpe" else ListSearch(listed(spec))
+    if spec.method == "tpe":
+        return TpeSearch(spec, journal)
+    return ListSearch(programs(spec, listed(spec)))

@@ -1,11 +1,12 @@
 """The settings of a sweep, and the runs that each of them is."""
 
+import hashlib
 import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from child_runs import changed_flags
@@ -13,7 +14,8 @@ from config import Config, flatten, from_json, settings_id, to_json
 from explorax.config import require
 from presets import PRESETS
 from run_directory import seeds_name
-from sweep_spec import Choices, Domain, Range, SweepSpec
+from sweep_spec import SEED, Choices, Domain, Range, SweepSpec
+from variations import text_of
 
 Setting = Mapping[str, Any]
 """A value for every field that is varied."""
@@ -24,10 +26,10 @@ MOST_CORNERS = 4096
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One program of a sweep: a setting with one seed or several, a line of its manifest."""
+    """One program of a sweep: a setting or several, with one seed or several."""
 
     id: str  # the same for the same settings and seeds
-    setting: Setting
+    settings: Sequence[Setting]
     config: Config
 
     @property
@@ -35,24 +37,55 @@ class SweepRun:
         """Of the program."""
         return range(self.config.seed, self.config.seed + self.config.num_seeds)
 
-    def to_json(self) -> dict[str, Any]:
-        """Its line of the manifest."""
+    def to_json(self) -> list[dict[str, Any]]:
+        """Its lines of the manifest, one per setting."""
         flags = [f"--preset={self.config.preset}", *changed_flags(self.config)]
-        about = {"id": self.id, "settings_id": settings_id(self.config), "seeds": list(self.seeds)}
-        return about | {"fields": dict(self.setting), "flags": flags}
+        ids = dict.fromkeys(map(settings_id, self.config.members().values()))
+        return [
+            {
+                "id": self.id,
+                "settings_id": of_setting,
+                "seeds": list(self.seeds),
+                "fields": dict(setting),
+                "flags": flags,
+            }
+            for of_setting, setting in zip(ids, self.settings, strict=True)
+        ]
 
 
-def runs_of(spec: SweepSpec, setting: Setting) -> list[SweepRun]:
+def programs(spec: SweepSpec, settings: Iterable[Setting]) -> list[list[Setting]]:
+    """Those that differ only in fields of ``vmap`` together, in the order of the first of each."""
+    found: dict[str, list[Setting]] = {}
+    for setting in settings:
+        fixed = [value for name, value in setting.items() if name not in spec.vmap]
+        found.setdefault(json.dumps(fixed), []).append(setting)
+    return list(found.values())
+
+
+def runs_of(spec: SweepSpec, settings: Sequence[Setting]) -> list[SweepRun]:
     """One run per seed, or one of all seeds.
+
+    Args:
+      spec: the sweep.
+      settings: of one program.
 
     Raises:
       ValueError: ``field: expectation``.
     """
-    if spec.vmap:
-        configs = [config_of(spec, setting, spec.seeds[0], len(spec.seeds))]
-    else:
-        configs = [config_of(spec, setting, seed) for seed in spec.seeds]
-    return [SweepRun(f"{settings_id(c)}-{seeds_name(c)}", setting, c) for c in configs]
+    if SEED in spec.vmap:
+        return [_run(spec, settings, spec.seeds[0], len(spec.seeds))]
+    return [_run(spec, settings, seed) for seed in spec.seeds]
+
+
+def _run(spec: SweepSpec, settings: Sequence[Setting], seed: int, num_seeds: int = 1) -> SweepRun:
+    configs = [config_of(spec, setting, seed, num_seeds) for setting in settings]
+    first, ids = configs[0], [settings_id(config) for config in configs]
+    if len(configs) == 1:
+        return SweepRun(f"{ids[0]}-{seeds_name(first)}", settings, first)
+    varied = [name for name in spec.fields if name in spec.vmap]
+    vary = tuple(text_of({name: setting[name] for name in varied}) for setting in settings)
+    of_all = hashlib.sha256(" ".join(ids).encode()).hexdigest()[:12]
+    return SweepRun(f"{of_all}-{seeds_name(first)}", settings, replace(first, vary=vary))
 
 
 def first_runs(spec: SweepSpec) -> list[SweepRun]:
@@ -63,7 +96,7 @@ def first_runs(spec: SweepSpec) -> list[SweepRun]:
     """
     first = itertools.islice(_combinations(spec), MOST_CORNERS)
     settings = first if spec.method == "tpe" else listed(spec)
-    return [run for setting in settings for run in runs_of(spec, setting)]
+    return [run for together in programs(spec, settings) for run in runs_of(spec, together)]
 
 
 def config_of(spec: SweepSpec, setting: Setting, seed: int, num_seeds: int = 1) -> Config:

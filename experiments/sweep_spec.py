@@ -17,6 +17,8 @@ from presets import PRESETS
 
 Method = Literal["grid", "random", "tpe"]
 Score = Literal["return", "success"]
+SEED = "seed"
+"""In ``vmap``: the seeds."""
 
 MOST_SETTINGS, MOST_SEEDS = 10_000, 1024
 """Of a sweep."""
@@ -113,7 +115,7 @@ class SweepSpec:
     set: Mapping[str, Any] = field(default_factory=dict)
     """Fields in which all runs differ from the preset."""
     vmap: tuple[str, ...] = ()
-    """What is run in one program: nothing, or the seeds of a setting."""
+    """What differs within one program: the seeds, varied fields that take fractions, or nothing."""
     search_seed: int = 0
     """Of what random and tpe draw."""
 
@@ -128,6 +130,7 @@ class SweepSpec:
         require(self.method in methods, "method", expected)
         self._check_sizes()
         self._check_names()
+        self._check_vmap()
         for name, domain in self.fields.items():
             self._check_domain(f"fields.{name}", domain, self.usual[name])
         if self.method == "grid":
@@ -145,12 +148,10 @@ class SweepSpec:
         whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
         require(whole, "seeds", "must be a count or a list of integers from 0 on")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", "must differ")
-        known = self.vmap in ((), ("seed",))
-        require(known, "vmap", f"must be [] or [seed]; got {list(self.vmap)}")
         first = self.seeds[0]
         consecutive = self.seeds == tuple(range(first, first + len(self.seeds)))
         in_one = "must be consecutive where vmap has seed"
-        require(not self.vmap or consecutive, "seeds", f"{in_one}; got {list(self.seeds)}")
+        require(SEED not in self.vmap or consecutive, "seeds", f"{in_one}; got {list(self.seeds)}")
         require(type(self.search_seed) is int, "search_seed", "must be an integer")
 
     def _check_names(self) -> None:
@@ -166,6 +167,18 @@ class SweepSpec:
                 require(name in self.usual, f"{key}.{name}", self._no_field(name))
         both = sorted(self.fields.keys() & self.set.keys())
         require(not both, f"set.{''.join(both[:1])}", "is in fields too")
+
+    def _check_vmap(self) -> None:
+        for i, name in enumerate(self.vmap):
+            require(name not in self.vmap[:i], "vmap", f"has {name} twice")
+            if name == SEED:
+                continue
+            known = ", ".join([SEED, *self.fields])
+            require(name in self.fields, "vmap", f"must be among {known}; got {name!r}")
+            is_float = type(self.usual[name]) is float
+            require(is_float, "vmap", f"{name} is no field that takes fractions")
+            at_once = f"{name} cannot be in it for method tpe, which asks for one setting at a time"
+            require(self.method != "tpe", "vmap", at_once)
 
     def _no_field(self, name: str) -> str:
         near = difflib.get_close_matches(name.replace("-", "_"), self.usual, n=1)
@@ -254,7 +267,7 @@ def spec_from(content: Any) -> SweepSpec:
     if "metric" in values:
         values["metric"] = Metric.parse(values["metric"])
     vmap = values.get("vmap") or []
-    require(isinstance(vmap, list), "vmap", f"must be [] or [seed]; got {vmap!r}")
+    require(isinstance(vmap, list), "vmap", f"must be a list, as in [seed]; got {vmap!r}")
     values["vmap"] = tuple(vmap)
     return SweepSpec(**values)
 

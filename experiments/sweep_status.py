@@ -22,7 +22,15 @@ from explorax.sinks.jsonl import parse_line
 from launch import INTERRUPTED
 from run_directory import RunDirectory
 from sweep_directory import ROOT, Entry, State, SweepDirectory
-from sweep_results import has_finished, report_of, score_of, show_name, show_score, show_value
+from sweep_results import (
+    has_finished,
+    members_of,
+    report_of,
+    score_of,
+    show_name,
+    show_score,
+    show_value,
+)
 
 EVERY_S = 2.0
 WIDTH = 140
@@ -114,7 +122,7 @@ def _progress(sweep: SweepDirectory, entry: Entry, seed: int, state: str) -> lis
     if not (path / "config.json").exists():
         return ["", "", ""]
     run = RunDirectory.open(path)
-    member = next((m for m in run.members() if m.config.seed == seed), None)
+    member = next((m for m in members_of(entry, run) if m.config.seed == seed), None)
     if member is None:
         raise UsageError(f"{path}: is no run of seed {seed}")
     last = last_metrics(member.metrics)

@@ -155,11 +155,13 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
 
 def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:
     config, devices, unit = run.config, setup.mesh.devices, setup.kind.iteration
-    seeds = ", ".join(str(member.config.seed) for member in run.members())
-    steps = config.num_seeds * setup.learner.steps_per_update
+    seeds = ", ".join(map(str, range(config.seed, config.seed + config.num_seeds)))
+    settings = config.num_members // config.num_seeds
+    of_each = f" of each of {settings} settings" if settings > 1 else ""
+    steps = config.num_members * setup.learner.steps_per_update
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     console.print(
-        f"{config.preset} on {config.env.name}, seed {seeds} → {run.path}  "
+        f"{config.preset} on {config.env.name}, seed {seeds}{of_each} → {run.path}  "
         f"({devices.size} × {devices.flat[0].platform}{processes}, {steps:,} steps per {unit})",
         soft_wrap=True,
         highlight=False,

@@ -5,7 +5,6 @@ From a random theta this is learning from scratch; from a meta-learned one it is
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -20,6 +19,7 @@ from explorax.optimizers import init_outer, outer_step
 from explorax.outer import MetaParams
 from explorax.rollout import TaskParams, rollout, stage_keys
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
+from explorax.varied import with_values
 
 CURIOSITY = 0xC0DE
 """Stream of a task's bonus; episodes fold no iteration so large into the task's key."""
@@ -48,16 +48,16 @@ def curious_batch(
 def one_task_config(config: MetaConfig, num_episodes: int) -> MetaConfig:
     """The outer step's settings for a single task, without inner steps."""
     assert config.test_optimizer != "sgd"
-    return replace(
-        config,
-        optimizer=config.test_optimizer,
-        ppo=replace(config.ppo, decay_iterations=0),  # that is meta-training's schedule
-        estimator="loglik",
-        num_inner_steps=0,
-        num_train_tasks=1,
-        meta_batch_size=1,
-        num_episodes=num_episodes,
-    )
+    changed = {
+        "optimizer": config.test_optimizer,
+        "ppo.decay_iterations": 0,  # that is meta-training's schedule
+        "estimator": "loglik",
+        "num_inner_steps": 0,
+        "num_train_tasks": 1,
+        "meta_batch_size": 1,
+        "num_episodes": num_episodes,
+    }
+    return with_values(config, changed)
 
 
 def learn_alone(

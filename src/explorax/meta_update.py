@@ -4,7 +4,6 @@ Every method of ``explorax.algos`` is this program with other settings.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -34,6 +33,7 @@ from explorax.types import (
     Task,
     Trajectory,
 )
+from explorax.varied import with_values
 
 AnyLearner = TypeVar("AnyLearner", bound=Learner)
 
@@ -236,7 +236,7 @@ def adapt_from_prior(
     appraisal: Appraisal | None = None,
 ) -> PyTree:
     """``AdaptFunction`` of the methods that take gradient steps on a task's own parameters."""
-    config = replace(config, num_episodes=num_episodes)
+    config = with_values(config, {"num_episodes": num_episodes})
     start, step_sizes = meta_test_start(config, params)
     start = start._replace(latent=for_each_task(start.latent, len(keys)))
     scale = step_size_scale(num_iterations)

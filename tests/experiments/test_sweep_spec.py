@@ -131,7 +131,7 @@ def test_the_specs_that_are_there(file):
     assert len({run.id for run in runs}) == len(runs) > 1
     assert spec_from(json.loads(json.dumps(content_of(spec)))) == spec
     for run in runs:
-        assert train.parse_train(run.to_json()["flags"]) == run.config
+        assert train.parse_train(run.to_json()[0]["flags"]) == run.config
 
 
 def test_settings_differ_from_the_preset_in_what_is_asked_for():

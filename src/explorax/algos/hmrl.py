@@ -13,7 +13,6 @@ Where to read it:
   adaptation, outer step           as maesn, maml
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from explorax.options import Options, SkillSet, replay
 from explorax.outer import MetaParams
 from explorax.rollout import stage_keys
 from explorax.types import Env, Metrics, PyTree, Task, Trajectory
+from explorax.varied import with_values
 
 UNTRAINED = 0x51C1
 """Stream of untrained skills within a seed's key."""
@@ -121,8 +121,8 @@ def per_option(config: MetaConfig, options: OptionConfig) -> MetaConfig:
     trpo's curvature is taken from as many of the control steps as before; lambda is per option.
     """
     stride = max(1, config.trpo.curvature_stride // options.length)
-    trpo = replace(config.trpo, curvature_stride=stride)
-    return replace(config, discount=config.discount**options.length, trpo=trpo)
+    discount = config.discount**options.length
+    return with_values(config, {"discount": discount, "trpo.curvature_stride": stride})
 
 
 def replay_all(

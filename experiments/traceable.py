@@ -1,0 +1,46 @@
+"""Which fields can differ within one program: those whose numbers may come after it is compiled."""
+
+import jax
+
+from config import Config
+from errors import UsageError
+from explorax.varied import with_values
+from learners import set_up, template
+from metatest_program import metatest_keys, metatest_program
+from reports import held_out_tasks
+from runtime import make_env
+from variations import text_of
+
+
+def check_traceable(config: Config) -> None:
+    """Raises UsageError for a field of ``vary`` whose numbers the program has to know beforehand.
+
+    That is found out by tracing training and test, which takes seconds and runs nothing.
+    """
+    if _is_traceable(config):
+        return
+    names = list(config.settings[0])
+    refused = [name for name in names if not _is_traceable(_of_one(config, name))]
+    raise UsageError(
+        f"vary: {' and '.join(refused or names)} cannot differ within one program: compiling it "
+        "needs the number"
+    )
+
+
+def _of_one(config: Config, name: str) -> Config:
+    """Members that differ in one field, in which some may be equal."""
+    return with_values(config, {"vary": tuple(text_of({name: s[name]}) for s in config.settings)})
+
+
+def _is_traceable(config: Config) -> bool:
+    setup = set_up(config)
+    env = make_env(config.env, reward="sparse")
+    test = metatest_program(config, env, setup.mesh, config.metatest)
+    try:
+        state = template(setup)
+        jax.eval_shape(setup.learner.update, state)
+        tasks = held_out_tasks(env, setup.mesh.size)
+        jax.eval_shape(test, state.params, tasks, metatest_keys(config))
+    except jax.errors.JAXTypeError:
+        return False
+    return True
