@@ -64,6 +64,25 @@ def test_seeds_of_a_setting_in_one_program(fake_runs, tmp_path):
     assert {row["minutes"] for row in table} == {"2.0"}
 
 
+def test_settings_in_one_program(fake_runs, tmp_path):
+    """The same table as without, and a program is what is tried again."""
+    alone = write_spec(tmp_path / "alone.yaml", SPEC)
+    assert run_main(sweep.main, [str(alone)]) == 0
+    fake_runs.started.clear()
+    spec = write_spec(tmp_path / "vmap.yaml", SPEC | {"vmap": ["seed", "meta.kl_coef"]})
+    fake_runs.programs = {ids(spec)[1]: [FAILS]}
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started == [ids(spec)[i] for i in (0, 1, 1, 2)]
+    out = tmp_path / "runs/sweeps/vmap"
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [line["fields"]["meta.kl_coef"] for line in lines] == [0.1, 0.5] * 3
+    told = [{k: v for k, v in row.items() if k != "id"} for row in rows(out / "results.csv")]
+    before = rows(tmp_path / "runs/sweeps/alone/results.csv")
+    assert told == [{k: v for k, v in row.items() if k != "id"} for row in before]
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert len(fake_runs.started) == 4, "finished programs are left alone"
+
+
 def test_a_failed_run_is_tried_once_more(fake_runs, tmp_path, capsys):
     spec = write_spec(tmp_path / "fails.yaml", SPEC)
     once, twice = ids(spec)[:2]

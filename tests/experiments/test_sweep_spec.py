@@ -39,7 +39,13 @@ def random(domain, name=KL):
         ({"seeds": [-1]}, ["seeds: "]),
         ({"seeds": [2**31]}, ["seed: "]),
         ({"seeds": [0, 2], "vmap": ["seed"]}, ["seeds: ", "consecutive", "[0, 2]"]),
-        ({"vmap": ["meta.kl_coef"]}, ["vmap: "]),
+        ({"vmap": ["meta.discount"]}, ["vmap: ", "meta.discount", KL]),
+        ({"vmap": [KL, KL]}, ["vmap: ", KL, "twice"]),
+        (
+            fields(meta__num_episodes=[4, 8]) | {"vmap": ["meta.num_episodes"]},
+            ["vmap: ", "episodes"],
+        ),
+        (random({"low": 0, "high": 1}) | {"method": "tpe", "vmap": [KL]}, ["vmap: ", KL, "tpe"]),
         ({"vmap": "seed"}, ["vmap: "]),
         ({"metric": "return"}, ["metric: ", "return@best"]),
         ({"metric": "return@11"}, ["metric: ", "metatest.num_iterations"]),
@@ -132,6 +138,25 @@ def test_the_specs_that_are_there(file):
     assert spec_from(json.loads(json.dumps(content_of(spec)))) == spec
     for run in runs:
         assert train.parse_train(run.to_json()[0]["flags"]) == run.config
+
+
+def test_settings_of_one_program_have_its_other_fields_in_common():
+    fields = {"meta.inner_lr_mean": [1, 3], "meta.num_episodes": [4, 8], KL: [0.1, 0.5]}
+    content = SPEC | {"fields": fields, "vmap": [KL, "meta.inner_lr_mean"]}
+    runs = first_runs(spec_from(content))
+    assert [run.seeds for run in runs] == [range(1), range(1, 2)] * 2
+    assert runs[0].config.vary == (
+        "meta.inner_lr_mean=1.0,meta.kl_coef=0.1",
+        "meta.inner_lr_mean=1.0,meta.kl_coef=0.5",
+        "meta.inner_lr_mean=3.0,meta.kl_coef=0.1",
+        "meta.inner_lr_mean=3.0,meta.kl_coef=0.5",
+    )
+    assert [run.config.meta.num_episodes for run in runs] == [4, 4, 8, 8]
+    alone = first_runs(spec_from(content | {"vmap": []}))
+    of_settings = lambda runs: {line["settings_id"] for r in runs for line in r.to_json()}  # noqa: E731
+    assert of_settings(runs) == of_settings(alone)
+    fewer = first_runs(spec_from(content | {"fields": fields | {KL: [0.1]}}))
+    assert not {run.id for run in fewer} & {run.id for run in runs}
 
 
 def test_settings_differ_from_the_preset_in_what_is_asked_for():
