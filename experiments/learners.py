@@ -60,7 +60,8 @@ def varied_values(config: RunConfig) -> dict[str, Float[np.ndarray, " M"]]:
     if not isinstance(config, Config) or not config.vary:
         return {}
     settings, seeds = config.settings, config.num_seeds
-    return {n: np.repeat(np.float32([s[n] for s in settings]), seeds) for n in settings[0]}
+    column = lambda name: np.array([s[name] for s in settings], np.float32)  # noqa: E731
+    return {name: np.repeat(column(name), seeds) for name in settings[0]}
 
 
 def _mesh(config: RunConfig) -> Mesh:

@@ -1,11 +1,11 @@
 """A run's meta-test as a function: of all its members side by side, each with its own numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import PRNGKeyArray
+from jaxtyping import ArrayLike, PRNGKeyArray
 
 from config import Config, MetaTestConfig
 from explorax.metatest import MetaTestResult, meta_test
@@ -30,7 +30,7 @@ def metatest_program(
     """
 
     def test_one(
-        values: dict[str, jax.Array], params: PyTree, tasks: Task, key: PRNGKeyArray
+        values: Mapping[str, ArrayLike], params: PyTree, tasks: Task, key: PRNGKeyArray
     ) -> MetaTestResult:
         learner = meta_learner(with_values(config, values), env, mesh)
         sizes = test.num_iterations, test.num_episodes

@@ -6,7 +6,9 @@ them.
 Exit codes: 0 done, 1 a run failed, 2 wrong spec, flags or paths, 128 + n stopped by signal n.
 """
 
+import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +52,8 @@ def main(argv: Sequence[str]) -> int:
     asked = parse(SweepConfig, argv)
     sweep = SweepDirectory(asked.path, read_spec(asked.spec))
     runs = _known_runs(asked.spec, sweep.spec)
+    if runs[0].config.vary:
+        check_traceable(asked.spec, runs[0])
     with executor_of(asked, sweep.path) as execute, sweep.begin():
         for run in runs:
             prepare(run.config)  # skills that several runs need are discovered once, before them
@@ -74,6 +78,20 @@ def _known_runs(file: Path, spec: SweepSpec) -> list[SweepRun]:
         return first_runs(spec)
     except ValueError as error:
         raise UsageError(f"{file}: {error}") from error
+
+
+def check_traceable(file: Path, run: SweepRun) -> None:
+    """Raises UsageError for a field of ``vmap`` that cannot differ within a program.
+
+    A process of its own finds out, on a CPU: jax would take the devices from the runs.
+    """
+    script = str(Path(__file__).with_name("traceable.py"))
+    command = [sys.executable, script, *run.to_json()[0]["flags"]]
+    variables = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    asked = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    *_, said = ["", *asked.stderr.splitlines()]
+    if said.startswith("error: vary: "):
+        raise UsageError(f"{file}: {said.replace('error: vary', 'vmap')}")
 
 
 def _report(sweep: SweepDirectory) -> None:

@@ -1,15 +1,31 @@
-"""Which fields can differ within one program: those whose numbers may come after it is compiled."""
+"""Which fields can differ within one program: those whose numbers may come after it is compiled.
+
+``python experiments/traceable.py FLAGS`` asks it of what ``experiments/train.py`` does with the flags.
+Exit codes: 0 they can, 2 they cannot, or wrong flags.
+"""
+
+import sys
+from collections.abc import Sequence
 
 import jax
 
+from cli import parse_train, run_main
 from config import Config
 from errors import UsageError
 from explorax.varied import with_values
 from learners import set_up, template
 from metatest_program import metatest_keys, metatest_program
 from reports import held_out_tasks
-from runtime import make_env
+from runtime import configure_jax, make_env
 from variations import text_of
+
+
+def main(argv: Sequence[str]) -> int:
+    """Checks the run that the flags describe."""
+    config = parse_train(argv)
+    configure_jax(config.train.devices)
+    check_traceable(config)
+    return 0
 
 
 def check_traceable(config: Config) -> None:
@@ -44,3 +60,7 @@ def _is_traceable(config: Config) -> bool:
     except jax.errors.JAXTypeError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

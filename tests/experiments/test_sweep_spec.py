@@ -134,10 +134,17 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path):
 def test_the_specs_that_are_there(file):
     spec = read_spec(file)
     runs = first_runs(spec)
-    assert len({run.id for run in runs}) == len(runs) > 1
+    assert len({run.id for run in runs}) == len(runs)
+    assert sum(len(run.settings) for run in runs) > 1
     assert spec_from(json.loads(json.dumps(content_of(spec)))) == spec
     for run in runs:
         assert train.parse_train(run.to_json()[0]["flags"]) == run.config
+
+
+def test_what_cannot_differ_within_a_program_is_refused(refused, tmp_path):
+    name = "meta.ppo.entropy_max_std"
+    spec = write_spec(tmp_path / "wrong.yaml", SPEC | fields(**{name: [1, 2]}) | {"vmap": [name]})
+    refused(sweep.main, [spec], "wrong.yaml: vmap: ", name)
 
 
 def test_settings_of_one_program_have_its_other_fields_in_common():
