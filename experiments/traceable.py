@@ -1,6 +1,6 @@
 """Which fields can differ within one program: those whose numbers may come after it is compiled.
 
-``python experiments/traceable.py FLAGS`` asks it of what ``experiments/train.py`` does with the flags.
+``python experiments/traceable.py FLAGS`` asks it of a run of ``experiments/train.py``.
 Exit codes: 0 they can, 2 they cannot, or wrong flags.
 """
 
