@@ -51,7 +51,7 @@ def command_of(config: RunConfig, path: Path) -> list[str] | None:
         flags = [f"--preset={config.preset}", f"--run-dir={path}", *changed_flags(config)]
         return [script, *flags]
     run = RunDirectory.open(path)
-    identity = lambda c: [(settings_id(m), m.seed) for m in c.members().values()]  # noqa: E731
+    identity = lambda c: [(settings_id(m), m.seed) for m in c.members()]  # noqa: E731
     if identity(run.config) != identity(config):
         raise UsageError(f"{path}: is a run of other settings or seeds; move it away")
     return None if is_finished(run) else [script, "--resume", f"--run-dir={path}"]

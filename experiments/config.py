@@ -18,7 +18,7 @@ from explorax.config import (
     require,
     require_sizes,
 )
-from variations import Values, changed, parse_values, short_name
+from variations import Values, changed, parse_values
 
 PresetName = Literal[
     "push-maesn",
@@ -223,10 +223,10 @@ class RunConfig:
         """Runs in the program."""
         return self.num_seeds
 
-    def members(self) -> dict[str, Self]:
-        """Each of them as it would be alone, by the name of its directory."""
+    def members(self) -> list[Self]:
+        """Each of them as it would be alone."""
         seeds = range(self.seed, self.seed + self.num_seeds)
-        return {f"seed{seed}": dataclasses.replace(self, seed=seed, num_seeds=1) for seed in seeds}
+        return [dataclasses.replace(self, seed=seed, num_seeds=1) for seed in seeds]
 
 
 @dataclass(frozen=True)
@@ -312,16 +312,12 @@ class Config(RunConfig):
         """Runs in the program."""
         return max(len(self.vary), 1) * self.num_seeds
 
-    def members(self) -> dict[str, Self]:
-        """Each of them as it would be alone, by the name of its directory; setting by setting."""
+    def members(self) -> list[Self]:
+        """Each of them as it would be alone, setting by setting."""
         if not self.vary:
             return super().members()
         alone = dataclasses.replace(self, vary=())
-        return {
-            f"{short_name(values)}-{name}": member
-            for values in self.settings
-            for name, member in changed(alone, values).members().items()
-        }
+        return [m for values in self.settings for m in changed(alone, values).members()]
 
     @property
     def has_frozen_skills(self) -> bool:

@@ -51,7 +51,7 @@ def set_up(config: RunConfig, mesh: Mesh | None = None) -> Setup:
     values = varied_values(config)
     make = lambda values: _learner(with_values(config, values), mesh)[0]  # noqa: E731
     together = over_values(make, learner, values) if values else over_seeds(learner)
-    seeds = jnp.array([member.seed for member in config.members().values()])
+    seeds = jnp.array([member.seed for member in config.members()])
     return Setup(together, mesh, jax.vmap(jax.random.key)(seeds), kind)
 
 
@@ -177,7 +177,7 @@ def discovered_skills(config: Config) -> PyTree:
         seed: of_seed(runs[path].config, found[path], seed - runs[path].config.seed)
         for seed, path in paths.items()
     }
-    of_members = [of_seeds[member.seed] for member in config.members().values()]
+    of_members = [of_seeds[member.seed] for member in config.members()]
     if config.num_members == 1:
         return of_members[0]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *of_members)

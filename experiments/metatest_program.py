@@ -43,6 +43,6 @@ def metatest_program(
 
 def metatest_keys(config: Config) -> PRNGKeyArray:
     """Of the seed, or of each of several members."""
-    seeds = jnp.array([member.seed for member in config.members().values()])
+    seeds = jnp.array([member.seed for member in config.members()])
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), EPISODES))(seeds)
     return keys if config.num_members > 1 else keys[0]

@@ -49,7 +49,7 @@ def on_task(env: Env, seed: Seed, params: PyTree, task: Task, number: int) -> Re
     Raises:
       UsageError: the adaptation diverged.
     """
-    config = list(seed.run.config.members().values())[seed.index]
+    config = seed.run.config.members()[seed.index]
     learner = meta_learner(config, env, one_device())
     recorded = record(env, learner, params, jax.tree.map(lambda x: x[None], task))
     if not np.isfinite(recorded.obs).all():

@@ -142,8 +142,7 @@ def report_training(run: RunDirectory[Config], result: FitResult, console: Conso
     reports, paths = report_metatest(
         run, run.path, result.meta_iteration, test, params, tasks, None, say
     )
-    alone = config.members().values()
-    for i, (member, its) in enumerate(zip(run.members(), alone, strict=True)):
+    for i, (member, its) in enumerate(zip(run.members(), config.members(), strict=True)):
         paths += draw_training(member)
         if is_drawn(config.env):
             with waiting(say, "drawing episodes"):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from config import LOGGING, RunConfig, flatten, from_json, to_json
+from config import LOGGING, Config, RunConfig, flatten, from_json, to_json
 from errors import UsageError
+from variations import short_name
 
 FORMAT = 1
 
@@ -57,12 +58,20 @@ class RunDirectory(Generic[C]):
         """The run of each seed and setting; their settings and states are in this directory."""
         if self.config.num_members == 1:
             return [self]
-        numbered = enumerate(self.config.members().items(), start=self.config.seed)
-        return [self._member(number, *named) for number, named in numbered]
+        numbered = enumerate(self.config.members(), start=self.config.seed)
+        return [self._member(number, config) for number, config in numbered]
 
-    def _member(self, number: int, name: str, config: C) -> "RunDirectory[C]":
-        path, setting = self.path / name, name.rpartition("-seed")[0]
+    def _member(self, number: int, config: C) -> "RunDirectory[C]":
+        setting = self._setting((number - self.config.seed) // self.config.num_seeds)
+        path = self.path / f"{setting}{'-' if setting else ''}seed{config.seed}"
         return RunDirectory(path, replace(config, run_dir=path), f"{self.run_id}-{number}", setting)
+
+    def _setting(self, index: int) -> str:
+        """The name of a setting; nothing where there is only one."""
+        config = self.config
+        if isinstance(config, Config) and config.vary:
+            return short_name(config.settings[index])
+        return ""
 
     @staticmethod
     def check_new(path: Path) -> None:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     asked = parse(SweepConfig, argv)
     sweep = SweepDirectory(asked.path, read_spec(asked.spec))
     runs = _known_runs(asked.spec, sweep.spec)
-    if runs[0].config.vary:
+    if runs[0].config.vary and not sweep.path.exists():
         check_traceable(asked.spec, runs[0])
     with executor_of(asked, sweep.path) as execute, sweep.begin():
         for run in runs:

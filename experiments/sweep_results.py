@@ -1,6 +1,7 @@
 """What came of a sweep: a line per seed, and its settings from the best to the worst."""
 
 import csv
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,9 +61,12 @@ def score_of_run(path: Path, metric: Metric) -> float | None:
     return mean_or_none([score_of(metric, report_of(member.path)) for member in members])
 
 
-def members_of(entry: Entry, run: RunDirectory) -> list[RunDirectory]:
-    """Those of a run's members that have the entry's setting."""
-    return [m for m in run.members() if settings_id(m.config) == entry.settings_id]
+def members_of(run: RunDirectory) -> dict[str, list[RunDirectory]]:
+    """A run's members, one per seed, by the id of their setting."""
+    found: dict[str, list[RunDirectory]] = {}
+    for member in run.members():
+        found.setdefault(settings_id(member.config), []).append(member)
+    return found
 
 
 def report_of(path: Path) -> dict[str, Any]:
@@ -78,11 +82,12 @@ def columns_of(metric: Metric) -> list[Metric]:
 def read_results(sweep: SweepDirectory) -> list[Result]:
     """Every seed of every finished run, in the manifest's order."""
     results = []
-    for entry in sweep.entries():
-        path = sweep.run_dir(entry.id)
+    for run_id, entries in itertools.groupby(sweep.entries(), lambda entry: entry.id):
+        path = sweep.run_dir(run_id)
         if not has_finished(path):
             continue
-        for member in members_of(entry, RunDirectory.open(path)):
+        members = members_of(RunDirectory.open(path))
+        for entry, member in [(e, m) for e in entries for m in members[e.settings_id]]:
             report = report_of(member.path)
             scores = {str(m): score_of(m, report) for m in columns_of(sweep.spec.metric)}
             results.append(Result(entry, member.config.seed, scores, minutes([member.path])))

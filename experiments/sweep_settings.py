@@ -40,7 +40,7 @@ class SweepRun:
     def to_json(self) -> list[dict[str, Any]]:
         """Its lines of the manifest, one per setting."""
         flags = [f"--preset={self.config.preset}", *changed_flags(self.config)]
-        ids = dict.fromkeys(map(settings_id, self.config.members().values()))
+        ids = dict.fromkeys(map(settings_id, self.config.members()))
         return [
             {
                 "id": self.id,

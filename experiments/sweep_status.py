@@ -4,6 +4,7 @@ On a terminal it is shown anew until the sweep ends, elsewhere once.
 Exit codes: 0 done, 2 wrong flags or paths, 130 interrupted.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from explorax.config import require
 from explorax.sinks.jsonl import parse_line
 from launch import INTERRUPTED
 from run_directory import RunDirectory
-from sweep_directory import ROOT, Entry, State, SweepDirectory
+from sweep_directory import ROOT, State, SweepDirectory
 from sweep_results import (
     has_finished,
     members_of,
@@ -31,6 +32,7 @@ from sweep_results import (
     show_score,
     show_value,
 )
+from sweep_spec import Metric
 
 EVERY_S = 2.0
 WIDTH = 140
@@ -80,12 +82,19 @@ def main(argv: Sequence[str]) -> int:
 def status_table(sweep: SweepDirectory) -> Table:
     """A line per run and seed."""
     rows, states, is_swept = [], sweep.states(), sweep.is_swept()
-    for entry in sweep.entries():
-        state = state_of(sweep, entry, states, is_swept)
-        for seed in entry.seeds:
+    for run_id, entries in itertools.groupby(sweep.entries(), lambda entry: entry.id):
+        state, path = state_of(sweep, run_id, states, is_swept), sweep.run_dir(run_id)
+        has_begun = (path / "config.json").exists()
+        members = members_of(RunDirectory.open(path)) if has_begun else {}
+        for entry in entries:
             fields = [show_value(entry.fields[name]) for name in sweep.spec.fields]
-            about = [state, entry.settings_id, str(seed)]
-            rows.append([*about, *fields, *_progress(sweep, entry, seed, state)])
+            its = {member.config.seed: member for member in members.get(entry.settings_id, [])}
+            for seed in entry.seeds:
+                member = its.get(seed)
+                if has_begun and member is None:
+                    raise UsageError(f"{path}: is no run of seed {seed} and these settings")
+                about = [state, entry.settings_id, str(seed)]
+                rows.append([*about, *fields, *_progress(sweep.spec.metric, member, state)])
     counts = {state: sum(row[0] == state for row in rows) for state in COLOURS}
     shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     about = "going on" if is_swept else "not going on"
@@ -108,27 +117,21 @@ COLOURS = {
 """Of every state that a run may be in."""
 
 
-def state_of(sweep: SweepDirectory, entry: Entry, states: dict[str, State], is_swept: bool) -> str:
+def state_of(sweep: SweepDirectory, run_id: str, states: dict[str, State], is_swept: bool) -> str:
     """How a run stands; one that was running when its sweep was killed is stopped."""
-    if has_finished(sweep.run_dir(entry.id)):
+    if has_finished(sweep.run_dir(run_id)):
         return "finished"
-    state = states.get(entry.id, "waiting")
+    state = states.get(run_id, "waiting")
     return "stopped" if state == "running" and not is_swept else state
 
 
-def _progress(sweep: SweepDirectory, entry: Entry, seed: int, state: str) -> list[str]:
+def _progress(metric: Metric, member: RunDirectory | None, state: str) -> list[str]:
     """Iterations done and asked for, the last return of training, and that of the test."""
-    path = sweep.run_dir(entry.id)
-    if not (path / "config.json").exists():
-        return ["", "", ""]
-    run = RunDirectory.open(path)
-    member = next((m for m in members_of(entry, run) if m.config.seed == seed), None)
     if member is None:
-        raise UsageError(f"{path}: is no run of seed {seed}")
+        return ["", "", ""]
     last = last_metrics(member.metrics)
-    total = run.config.train.num_iterations
+    total = member.config.train.num_iterations
     post = last.get("return_post")
-    metric = sweep.spec.metric
     tested = state == "finished"
     score = show_score(metric.score, score_of(metric, report_of(member.path))) if tested else ""
     done = last.get("meta_iteration", 0)

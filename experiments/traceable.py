@@ -44,7 +44,7 @@ def check_traceable(config: Config) -> None:
 
 
 def _of_one(config: Config, name: str) -> Config:
-    """Members that differ in one field, in which some may be equal."""
+    """Members that may differ in one field only; some are equal, perhaps."""
     return with_values(config, {"vary": tuple(text_of({name: s[name]}) for s in config.settings)})
 
 
