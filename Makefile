@@ -54,10 +54,10 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train skills evaluate explore report bench figure ablation sweep sweep-status wandb-sweep wandb-agent test test-slow lint format lock clean
+.PHONY: help setup train skills evaluate explore report bench bench-compare figure ablation sweep sweep-status wandb-sweep wandb-agent test test-slow lint format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv from the lock, with uv or pip (CUDA=12|13 adds jax's plugin)
 
@@ -76,8 +76,11 @@ explore: $(STAMP) ## Draw how runs explore a held-out task (RUN="runs/x runs/y",
 report: $(STAMP) ## Write a page on finished runs (RUN="runs/x runs/y", ARGS="--out page.html")
 	@$(BIN)/python experiments/report.py $(RUN) $(ARGS)
 
-bench: $(STAMP) ## Measure steps per second (ARGS="...")
+bench: $(STAMP) ## Measure speed, compile time and memory (ARGS="--sections all")
 	@$(BIN)/python experiments/bench.py $(ARGS)
+
+bench-compare: $(STAMP) ## Compare the last benchmark with the one before (ARGS="--fail-below 0.9")
+	@$(BIN)/python experiments/bench_compare.py $(ARGS)
 
 figure: $(STAMP) ## Train what is missing and draw all methods (SUITE=push SEEDS=3 BUDGET=small)
 	@$(BIN)/python experiments/figure.py $(if $(SUITE),--suite $(SUITE)) \

@@ -6,8 +6,13 @@ from types import ModuleType
 from errors import UsageError
 
 
-def import_extra(name: str, extra: str) -> ModuleType:
+def import_extra(name: str, extra: str, wanted_by: str = "executor") -> ModuleType:
     """The package ``name``, which is installed with an extra of this project.
+
+    Args:
+      name: of the package.
+      extra: of this project.
+      wanted_by: the flag that asks for it.
 
     Raises:
       UsageError: it is not installed.
@@ -15,5 +20,5 @@ def import_extra(name: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        missing = f"executor: the package {error.name} is not installed"
+        missing = f"{wanted_by}: the package {error.name} is not installed"
         raise UsageError(f"{missing}; python -m pip install -e '.[{extra}]'") from error

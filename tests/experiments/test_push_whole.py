@@ -1,10 +1,9 @@
-"""Push from the command line to its pictures, and the benchmark, at tiny sizes."""
+"""Push from the command line to its pictures, at tiny sizes."""
 
 import json
 
 import pytest
 
-import bench
 import evaluate
 import train
 
@@ -46,19 +45,3 @@ def test_push_trains_draws_and_evaluates_a_task_file(tmp_path):
     assert evaluate.main([str(run), *flags, "--out", str(tmp_path / "other")]) == 0
     second = json.loads((tmp_path / "other" / "metatest.json").read_text(encoding="utf-8"))
     assert second["num_tasks"] == 5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("case", "num_seeds"), [*((case, 1) for case in bench.CASES), ("ppo", 2), ("trpo", 3)]
-)
-def test_every_benchmark_runs_what_it_says(case, num_seeds):
-    config = bench.BenchConfig(
-        num_tasks=2, num_episodes=2, repeats=1, case=case, num_seeds=num_seeds
-    )
-    figures = bench.time_case(config)
-    assert (
-        figures["steps"] == num_seeds * 2 * 2 * 2 * 100
-    )  # seeds, tasks, episodes, stages, horizon
-    assert figures["seconds"] > 0
-    assert figures["compile_s"] >= figures["trace_s"] > 0
