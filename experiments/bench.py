@@ -15,7 +15,7 @@ from typing import Any
 
 import bench_history
 from bench_cases import Case
-from bench_config import BenchConfig
+from bench_config import BenchConfig, SectionName
 from bench_history import FORMAT, Document
 from bench_runner import Row, Timer, in_own_process, remembering
 from bench_sections import SECTIONS

@@ -53,7 +53,7 @@ def log_axis(ax: Axes, sizes: list[int], name: str) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.tick_params(axis="x", labelrotation=45 if len(set(sizes)) > 6 else 0)
     ax.set_xlabel(name)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
 
 
 def sweep(ax: Axes, section: dict[str, Any], document: Document) -> None:
@@ -64,12 +64,18 @@ def sweep(ax: Axes, section: dict[str, Any], document: Document) -> None:
         counts = [found["environments_per_size"] * size for size in sizes]
         ticks += counts
         ax.plot(counts, speeds, "o-", color=LINES[axis], markersize=4, label=TITLES[axis])
-        if found["knee"] is not None:
-            at = sizes.index(found["knee"])
-            ax.plot(counts[at], speeds[at], "o", color=LINES[axis], markersize=12, fillstyle="none")
+        mark_knee(
+            ax, found["knee"], dict(zip(sizes, zip(counts, speeds, strict=True), strict=True))
+        )
     log_axis(ax, thinned(ticks), "environments (a ring marks the knee)")
     ax.set_ylabel("environment steps/s")
     ax.legend(frameon=False, fontsize=8)
+
+
+def mark_knee(ax: Axes, knee: int | None, points: Mapping[int, tuple[float, float]]) -> None:
+    """A ring about the point of that size."""
+    if knee is not None:
+        ax.plot(*points[knee], "o", color=INK, markersize=12, fillstyle="none")
 
 
 def thinned(ticks: list[int]) -> list[int]:
@@ -84,7 +90,9 @@ def thinned(ticks: list[int]) -> list[int]:
 def seeds(ax: Axes, section: dict[str, Any], document: Document) -> None:
     """Steps/s of all seeds together."""
     sizes, speeds = sizes_and_speeds(section["rows"], document)
-    ax.plot(sizes, speeds, "o-", color=INK)
+    ax.plot(sizes, speeds, "o-", color=INK, markersize=4)
+    points = {size: (float(size), speed) for size, speed in zip(sizes, speeds, strict=True)}
+    mark_knee(ax, section["knee"], points)
     log_axis(ax, sizes, "seeds in one program")
     ax.set_ylabel("environment steps/s, all seeds together")
 

@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 import bench_derived as derived
 from bench_derived import Row, value
@@ -48,22 +49,25 @@ def table_of(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def programs(title: str, names: Sequence[str], document: Document) -> Table:
+def programs(title: str, names: Sequence[str], document: Document) -> RenderableType:
     """A row per program: speed, compile times, memory; or why it was not measured."""
     mujoco = mujoco_of(document)
     return of_rows(title, {name: (document["rows"][name], mujoco) for name in names})
 
 
-def of_rows(title: str, rows: Mapping[str, tuple[Row, Row | None]]) -> Table:
+def of_rows(title: str, rows: Mapping[str, tuple[Row, Row | None]]) -> RenderableType:
     """``programs``, each beside MuJoCo C; without the columns that have nothing in them."""
     lines = {name: figures(*pair) for name, pair in rows.items()}
-    kept = [c for c in COLUMNS if any(line.get(c) for line in lines.values())]
+    kept = [c for c in COLUMNS if any(line[c] for line in lines.values())]
     table = table_of(title, ("program", *kept))
     for name, line in lines.items():
-        table.add_row(name, *(line.get(column, "") for column in kept))
-        if "error" in rows[name][0]:
-            table.add_row(f"  {rows[name][0]['error']}", style="red")
-    return table
+        table.add_row(name, *(line[column] for column in kept))
+    return Group(table, *(failed(name, row) for name, (row, _) in rows.items() if "error" in row))
+
+
+def failed(name: str, row: Row) -> Text:
+    """Why a program was not measured."""
+    return Text(f"{name}: {row['error']}", style="red")
 
 
 def figures(row: Row, mujoco: Row | None) -> dict[str, str]:
@@ -120,7 +124,7 @@ def phases(section: dict[str, Any], document: Document) -> RenderableType:
         flops = value(row, "policy_flops")
         if flops and row["case"]["preset"] == document["flags"]["preset"]:
             per_s = flops / row["seconds"] / 1e9
-            used.add_row(name, number(per_s), number(derived.of_matmul(row, matmul), ".1%"))
+            used.add_row(name, number(per_s, ".1f"), number(derived.of_matmul(row, matmul), ".1%"))
     return Group(table, shares, used)
 
 
@@ -132,15 +136,15 @@ def baseline(section: dict[str, Any], document: Document) -> RenderableType:
     )
     for name, ratios in section["ratios"].items():
         row = document["rows"][name]
-        if "error" in row:
-            table.add_row(name, row["error"], style="red")
-            continue
         seconds = (value(row, figure) for figure in ("seconds", "sampling_s", "learning_s"))
-        times = (number(x, ".1f") for x in ratios.values())
         table.add_row(
-            name, number(row["steps_per_s"]), *(number(x, ".2f") for x in seconds), *times
+            name,
+            number(value(row, "steps_per_s")),
+            *(number(x, ".2f") for x in seconds),
+            *(number(x, ".1f") for x in ratios.values()),
         )
-    return table
+    rows = {name: document["rows"][name] for name in section["rows"]}
+    return Group(table, *(failed(name, row) for name, row in rows.items() if "error" in row))
 
 
 def seeds(section: dict[str, Any], document: Document) -> RenderableType:
@@ -172,8 +176,8 @@ def sweep(section: dict[str, Any], document: Document) -> RenderableType:
 
 def knee_of(axis: str, knee: int | None) -> str:
     """In a line."""
-    of_task = " per task" if axis in ("environments", "episodes") else ""
-    return f"knee: {'not measured' if knee is None else f'{knee} {axis}{of_task}'}\n"
+    what = {"environments": "episodes per task", "episodes": "episodes per task"}.get(axis, axis)
+    return f"knee: {'not measured' if knee is None else f'{knee} {what}'}\n"
 
 
 def matrix(section: dict[str, Any], document: Document) -> RenderableType:
@@ -182,7 +186,7 @@ def matrix(section: dict[str, Any], document: Document) -> RenderableType:
     pairs = {
         name: (rows[name], rows.get(found.get("mujoco_c")))
         for found in section.values()
-        for name in found["rows"]
+        for name in (*found["rows"], *([found["mujoco_c"]] if "mujoco_c" in found else []))
     }
     return of_rows("Every method and suite, by their presets", pairs)
 
