@@ -20,11 +20,10 @@ import bench_host_env as host
 import bench_host_learner as learner
 from bench_cases import Case, config_of
 from bench_host_env import HostTasks
-from bench_host_learner import Batch, Episodes, Gaussian, Learned, Theta, torch
+from bench_host_learner import Episodes, Gaussian, Learned, Theta, torch
 from bench_timing import Figures, spread_of
 from config import Config
 from errors import UsageError
-from explorax.config import MetaConfig
 from explorax_envs.push import Push, sample_tasks
 
 WARM_UP = 2
@@ -36,11 +35,25 @@ Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 class Share(NamedTuple):
     """What a process needs to sample the episodes of some tasks."""
 
+    block_shape: str
+    num_episodes: int
+    batched: bool  # see bench_host_env
     theta: Theta  # numpy arrays
     latent: Gaussian  # numpy arrays (N, L)
     tasks: HostTasks  # leading axis N
     seed: int
-    batched: bool  # see bench_host_env
+
+
+class HostLoop(NamedTuple):
+    """All that updates need, and what they change in place."""
+
+    config: Config
+    case: Case
+    map: Map  # that of Python, or of a pool of processes
+    tasks: HostTasks  # the training tasks
+    learned: Learned  # moved by adam
+    adam: Any
+    rng: np.random.Generator
 
 
 def time_host_loop(case: Case) -> Figures:
@@ -51,26 +64,22 @@ def time_host_loop(case: Case) -> Figures:
     """
     config = checked(case)
     torch.set_num_threads(case.threads)
-    meta, env = config.meta, config.env
-    learned = learner.initial(meta, *host.sizes(env.block_shape), config.seed)
-    adam = torch.optim.Adam(learned.leaves(), lr=meta.ppo.learning_rate)
-    workers: Any = nullcontext()
-    if case.workers > 1:
-        context = multiprocessing.get_context("spawn")
-        workers = ProcessPoolExecutor(
-            case.workers, context, initializer=torch.set_num_threads, initargs=(1,)
-        )
-    with workers as pool:
-        share: Map = map if pool is None else pool.map
-        rng, tasks = np.random.default_rng(config.seed), training_tasks(meta)
-        update = partial(whole_update, meta, case, env.block_shape, learned, adam, rng, share)
-        update(tasks, num_tasks=max(WARM_UP, case.workers), num_episodes=WARM_UP)
-        seconds = [update(tasks) for _ in range(case.repeats)]
-    steps = meta.steps_per_update(Push.horizon)
-    wholes = [sum(parts) for parts in seconds]
-    sampling, learning = seconds[wholes.index(sorted(wholes)[len(wholes) // 2])]
-    parts = {"sampling_s": sampling, "learning_s": learning}
-    return {"steps": steps, "threads": case.threads} | spread_of(wholes, steps) | parts
+    with pool_of(case.workers) as pool:
+        loop = set_up(config, case, map if pool is None else pool.map)
+        update(loop, num_tasks=max(WARM_UP, case.workers), num_episodes=WARM_UP)
+        seconds = [update(loop) for _ in range(case.repeats)]
+    steps = config.meta.steps_per_update(Push.horizon)
+    figures = spread_of([sum(parts) for parts in seconds], steps)
+    sampling, learning = next(p for p in seconds if sum(p) == figures["seconds"])
+    return {"steps": steps, "sampling_s": sampling, "learning_s": learning} | figures
+
+
+def pool_of(workers: int) -> Any:
+    """A pool of processes with a thread each, or None for one worker; a context manager."""
+    if workers == 1:
+        return nullcontext()
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,))
 
 
 def checked(case: Case) -> Config:
@@ -94,85 +103,71 @@ def checked(case: Case) -> Config:
     return config
 
 
-def training_tasks(meta: MetaConfig) -> HostTasks:
-    """Training tasks, drawn as Push does; only this needs jax."""
+def set_up(config: Config, case: Case, share: Map) -> HostLoop:
+    """Training tasks as Push draws them (only this needs jax), and what is learned."""
     import jax
 
-    tasks = sample_tasks(jax.random.key(0), -(-meta.num_train_tasks // 5))
-    return HostTasks(*(np.asarray(x)[: meta.num_train_tasks] for x in tasks))
+    meta = config.meta
+    drawn = sample_tasks(jax.random.key(config.seed), -(-meta.num_train_tasks // 5))
+    tasks = HostTasks(*(np.asarray(x)[: meta.num_train_tasks] for x in drawn))
+    learned = learner.initial(meta, *host.sizes(config.env.block_shape), config.seed)
+    adam = torch.optim.Adam(learned.leaves(), lr=meta.ppo.learning_rate)
+    return HostLoop(config, case, share, tasks, learned, adam, np.random.default_rng(config.seed))
 
 
-def whole_update(
-    meta: MetaConfig,
-    case: Case,
-    block_shape: str,
-    learned: Learned,
-    adam: Any,
-    rng: np.random.Generator,
-    share: Map,
-    tasks: HostTasks,
-    num_tasks: int = 0,
-    num_episodes: int = 0,
-) -> tuple[float, float]:
+def update(loop: HostLoop, num_tasks: int = 0, num_episodes: int = 0) -> tuple[float, float]:
     """One meta-update in place: seconds of sampling and of learning.
 
     Args:
-      meta: the method.
-      case: how episodes are sampled.
-      block_shape: of the scene.
-      learned: what is learned, moved by ``adam``.
-      adam: its optimiser.
-      rng: of tasks and episodes.
-      share: ``map``, or that of a pool of processes.
-      tasks: the training tasks.
-      num_tasks: drawn, if not ``meta.meta_batch_size``.
-      num_episodes: per task and stage, if not ``meta.num_episodes``.
+      loop: the rest.
+      num_tasks: drawn, if not as many as the preset says.
+      num_episodes: per task and stage, the same.
     """
+    meta, learned = loop.config.meta, loop.learned
+    index = loop.rng.integers(len(loop.tasks.block), size=num_tasks or meta.meta_batch_size)
+    task_index, sample = torch.as_tensor(index), partial(sampled, loop, index, num_episodes)
     start = time.perf_counter()
-    index = rng.integers(len(tasks.block), size=num_tasks or meta.meta_batch_size)
-    drawn = HostTasks(*(x[index] for x in tasks))
-    run = partial(episodes_of, block_shape, num_episodes or meta.num_episodes)
-
-    def sampled(latent: Gaussian) -> Episodes:
-        theta = Theta(*(numpy_of(x) for x in learned.theta))
-        rows = np.array_split(np.arange(len(index)), case.workers)
-        parts = [
-            Share(theta, cut(latent, row), cut(drawn, row), int(rng.integers(2**31)), case.batched)
-            for row in rows
-        ]
-        return Episodes(*map(np.concatenate, zip(*share(run, parts), strict=True)))
-
-    task_index = torch.as_tensor(index)
-    first = sampled(Gaussian(*(numpy_of(x)[index] for x in learned.latent)))
+    first = sample(Gaussian(*(numpy_of(x)[index] for x in learned.latent)))
     sampling = time.perf_counter() - start
     pre = learner.appraise(meta, first)
     adapted = Gaussian(*map(numpy_of, learner.adapt(learned, task_index, pre)))
     second_start = time.perf_counter()
-    second = sampled(adapted)
+    second = sample(adapted)
     sampling += time.perf_counter() - second_start
-    outer_step(meta, learned, adam, task_index, pre, learner.appraise(meta, second))
+    post = learner.appraise(meta, second)
+    for _ in range(meta.ppo.num_epochs):
+        loop.adam.zero_grad()
+        learner.outer_loss(meta, learned, task_index, pre, post).backward()
+        loop.adam.step()
     return sampling, time.perf_counter() - start - sampling
 
 
-def outer_step(
-    meta: MetaConfig, learned: Learned, adam: Any, task_index: Any, pre: Batch, post: Batch
-) -> None:
-    """Full-batch Adam steps on the clipped surrogate."""
-    for _ in range(meta.ppo.num_epochs):
-        adam.zero_grad()
-        learner.outer_loss(meta, learned, task_index, pre, post).backward()
-        adam.step()
+def sampled(loop: HostLoop, index: np.ndarray, num_episodes: int, latent: Gaussian) -> Episodes:
+    """Episodes of the tasks that were drawn, which the workers share among them."""
+    config, case = loop.config, loop.case
+    about = config.env.block_shape, num_episodes or config.meta.num_episodes, case.batched
+    theta = Theta(*(numpy_of(x) for x in loop.learned.theta))
+    shares = [
+        Share(*about, theta, cut(latent, rows), cut(loop.tasks, index[rows]), int(seed))
+        for rows, seed in zip(
+            np.array_split(np.arange(len(index)), case.workers),
+            loop.rng.integers(2**31, size=case.workers),
+            strict=True,
+        )
+    ]
+    return Episodes(*map(np.concatenate, zip(*loop.map(episodes_of, shares), strict=True)))
 
 
-def episodes_of(block_shape: str, num_episodes: int, share: Share) -> Episodes:
+def episodes_of(share: Share) -> Episodes:
     """Episodes of a share of the tasks: one call of the network for all of them, step by step."""
-    num_tasks, rng = len(share.tasks.block), np.random.default_rng(share.seed)
+    num_tasks, num_episodes = len(share.tasks.block), share.num_episodes
+    rng = np.random.default_rng(share.seed)
     torch.manual_seed(share.seed)
     tasks = HostTasks(*(np.repeat(x, num_episodes, axis=0) for x in share.tasks))
     mean, log_std = (np.repeat(x, num_episodes, axis=0) for x in share.latent)
     noise = rng.standard_normal(mean.shape, np.float32)
     z = mean + np.exp(log_std) * noise
-    envs = host.host_envs(block_shape, len(z))
+    envs = host.host_envs(share.block_shape, len(z))
     theta, latent = Theta(*(tensor_of(x) for x in share.theta)), torch.as_tensor(z)
     step = host.step_batched if share.batched else host.step_each
     obs, steps = host.reset(envs, tasks), []

@@ -101,7 +101,7 @@ def baseline(config: BenchConfig, time: Timer) -> dict[str, Any]:
     if cores > 1:
         ways += [{"threads": cores}, {"threads": cores, "workers": cores}]
     ways.append({**ways[-1], "batched": True})
-    case = partial(case_of, config, "host_loop", optimizer="ppo", devices=0, repeats=1)
+    case = partial(case_of, config, "host_loop", optimizer="ppo", devices=0, repeats=2)
     cases = [case(**way) for way in ways]
     rows = {name_of(case): time(case) for case in cases}
     ours = time(case_of(config, "update", optimizer="ppo"))

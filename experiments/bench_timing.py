@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from bench_cases import Case
@@ -120,8 +121,8 @@ def repeat(
 
 
 def spread_of(seconds: list[float], steps: int) -> Figures:
-    """The median, which counts, and the least and the most."""
-    median = sorted(seconds)[len(seconds) // 2]
+    """The median (of two the lesser), which counts, and the least and the most."""
+    median = median_low(seconds)
     return {
         "num_calls": len(seconds),
         "seconds": median,
