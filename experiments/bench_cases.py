@@ -25,12 +25,12 @@ PHASES: tuple[Program, ...] = ("physics", "acting", "rollout", "stages", "update
 """Each is a part of the next one."""
 
 MATRIX: tuple[str, ...] = (
-    *(preset.preset for suite in SUITES.values() for preset in suite),
     "push-hmrl-latent",
     "push-hmrl-skills",
     "push-diayn",
+    *(preset.preset for suite in SUITES.values() for preset in suite),
 )
-"""Every algorithm, and every suite."""
+"""Every algorithm on Push, then the other suites."""
 
 TESTED = MetaTestConfig(num_tasks=20, num_iterations=3, num_episodes=20)
 """The timed meta-test: fewer tasks and iterations than a run's, as many episodes."""

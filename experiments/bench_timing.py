@@ -27,7 +27,7 @@ def figures_of(case: Case) -> Figures:
     try:
         return _measure(case) | {"peak_host_mib": peak_host_mib()}
     except (UsageError, ValueError) as error:
-        return {"error": f"not measured: {error}"}
+        return {"error": f"not measured: {' '.join(str(error).split())}"}
 
 
 def _measure(case: Case) -> Figures:
