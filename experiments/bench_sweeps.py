@@ -12,21 +12,26 @@ Row = Mapping[str, Any]
 def to_the_knee(
     measure: Callable[[int], Row], first: int, points: int, at_least: int = 0
 ) -> dict[int, Row]:
-    """Rows by size: ``first``, twice that, ... until steps/s grow by less than a tenth.
+    """Rows by size: ``first``, twice that, ... until two doublings in a row did not pay.
+
+    One alone may be noise: the same program differs by a tenth from minute to minute.
 
     Args:
       measure: size -> row with ``steps_per_s``, or ``error`` where it could not be measured.
       first: the smallest size.
       points: the most sizes.
-      at_least: no doubling up to this size is left out because the one before did not pay.
+      at_least: no doubling up to this size is left out because those before did not pay.
     """
     rows: dict[int, Row] = {}
-    size, before = first, 0.0
+    size, best, vain = first, 0.0, 0
     for _ in range(points):
         rows[size] = row = measure(size)
-        if "error" in row or (row["steps_per_s"] < WORTH * before and size >= at_least):
+        if "error" in row:
             break
-        size, before = 2 * size, row["steps_per_s"]
+        vain = 0 if row["steps_per_s"] >= WORTH * best else vain + 1
+        if vain == 2 and size >= at_least:
+            break
+        size, best = 2 * size, max(best, row["steps_per_s"])
     return rows
 
 

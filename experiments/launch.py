@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from config import Config, RunConfig
 from processes import in_step
-from run_directory import RunDirectory, default_path
+from run_directory import RunDirectory
 from skill_sources import prepare
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def launch(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
       UsageError: what is asked for cannot be done.
       RunError: training cannot go on.
     """
-    if not config.resume:
-        RunDirectory.check_new(config.run_dir or default_path(config))
+    if config.run_dir is not None and not config.resume:
+        RunDirectory.check_new(config.run_dir)
     try:
         prepare(config)  # before jax has the devices
         with in_step() if config.distributed else contextlib.nullcontext():

@@ -4,6 +4,7 @@ A run of several seeds, or settings, has config.json and checkpoints/ in common,
 members a directory with what a run of this seed and setting alone would leave.
 """
 
+import contextlib
 import json
 import time
 import uuid
@@ -87,9 +88,10 @@ class RunDirectory(Generic[C]):
     @classmethod
     def create(cls, config: C) -> "RunDirectory[C]":
         """Makes the directory of a new run and writes its config.json."""
-        path = config.run_dir or default_path(config)
-        cls.check_new(path)
+        path = config.run_dir or Path("runs")
         try:
+            path = config.run_dir or _new_directory(config)
+            cls.check_new(path)
             run = cls(path, replace(config, run_dir=path), uuid.uuid4().hex[:8])
             for member in run.members():
                 member.path.mkdir(parents=True, exist_ok=True)
@@ -184,6 +186,16 @@ def default_path(config: RunConfig) -> Path:
         number += 1
         path = Path("runs") / f"{stem}-{number}"
     return path
+
+
+def _new_directory(config: RunConfig) -> Path:
+    """Makes it; of runs that begin in the same second each has its own."""
+    while True:
+        path = default_path(config)
+        path.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
 
 
 def seeds_name(config: RunConfig) -> str:

@@ -1,6 +1,7 @@
 """The compiled meta-update: what it promises as a program."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -47,10 +48,24 @@ def learner_and_state(config: MetaConfig, max_devices: int | None = None, seed: 
     return learner, parallel.replicate(state, mesh)
 
 
+@functools.cache
+def compiled(name: str, max_devices: int | None = None):
+    """A method's learner, and its update, which several tests look at."""
+    learner, _ = learner_and_state(METHODS[name], max_devices)
+    return learner, jax.jit(learner.update)
+
+
+@functools.cache
+def updated(name: str, max_devices: int | None = None, seed: int = 0):
+    """A first state, and what one update makes of it."""
+    _, update = compiled(name, max_devices)
+    _, state = learner_and_state(METHODS[name], max_devices, seed)
+    return state, *update(state)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_updates_finitely_and_reports(name):
-    learner, state = learner_and_state(METHODS[name])
-    new, metrics = jax.jit(learner.update)(state)
+    (learner, _), (state, new, metrics) = compiled(name), updated(name)
     assert metrics["finite"] == 1.0
     assert new.iteration == 1
     for key in ("return_pre", "return_post", "success_pre", "success_post", "kl_policy"):
@@ -61,8 +76,7 @@ def test_every_method_updates_finitely_and_reports(name):
 
 
 def test_latent_space_takes_no_inner_step():
-    learner, state = learner_and_state(METHODS["latent-space"])
-    new, metrics = jax.jit(learner.update)(state)
+    _, new, metrics = updated("latent-space")
     assert metrics["return_pre"] == metrics["return_post"]
     np.testing.assert_array_equal(new.params.step_sizes.latent.mean, 3.0)
     _, step_sizes = meta_update.meta_test_start(METHODS["latent-space"], new.params)
@@ -80,29 +94,26 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
 @pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "rl2"])
 def test_seeds_side_by_side_are_those_alone(name):
     """To rounding, on two devices; and no seed is another one."""
-    learner, _ = learner_and_state(METHODS[name])
+    learner, _ = compiled(name)
     together = meta_update.over_seeds(learner)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     states, metrics = jax.jit(together.update)(jax.jit(together.init)(keys))
     assert metrics["return_post"].shape == (2,)
     tolerance = 1e-2 if name == "maesn-trpo" else 2e-3  # conjugate gradient amplifies rounding
     for seed in range(2):
-        alone = jax.jit(learner.update)(learner_and_state(METHODS[name], seed=seed)[1])
+        _, *alone = updated(name, seed=seed)
         member = jax.tree.map(lambda x, i=seed: x[i], (states, metrics))
-        assert_close(member, alone, rtol=tolerance, atol=tolerance)
+        assert_close(member, tuple(alone), rtol=tolerance, atol=tolerance)
     assert np.ptp(metrics["return_post"]) > 0.01
 
 
 @pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "promp", "emaml", "rl2"])
 def test_one_device_equals_two(name):
-    states = []
-    for max_devices in (1, 2):
-        learner, state = learner_and_state(METHODS[name], max_devices)
-        state, metrics = jax.jit(learner.update)(state)
-        assert len(state.iteration.devices()) == max_devices
-        states.append((state, metrics))
+    (_, *one), (_, *two) = updated(name, max_devices=1), updated(name)
+    for count, (state, _) in ((1, one), (2, two)):
+        assert len(state.iteration.devices()) == count
     tolerance = 1e-2 if name == "maesn-trpo" else 2e-3  # conjugate gradient amplifies rounding
-    assert_close(*states, rtol=tolerance, atol=tolerance)
+    assert_close(one, two, rtol=tolerance, atol=tolerance)
 
 
 class ShortPoint(Point):

@@ -70,6 +70,7 @@ def test_sizes_and_brax():
     assert (env.observation_size, env.action_size, env.unwrapped.horizon) == (2, 2, 20)
 
 
+@pytest.mark.slow
 def test_brax_ppo_trains_on_it_unmodified():
     metrics = train_briefly(Point())
     assert np.isfinite(metrics["eval/episode_reward"])

@@ -53,7 +53,10 @@ def write_report(run, name: str, reward: str) -> None:
 
 
 def write_clock(run, wall_s: float) -> None:
-    lines = [{"meta_iteration": i, "wall_s": wall_s * i} for i in (0.5, 1)]
+    lines = [
+        {"meta_iteration": i, "env_steps": i, "wall_s": wall_s * i / 2, "steps_per_s": 1.0}
+        for i in (1, 2)
+    ]
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
@@ -62,7 +65,9 @@ def write_skills(run, num_tasks: int = NUM_TASKS) -> None:
     of_task = {"return": (-250.0 - HARD[:, 0]).tolist(), "success": [0.25] * NUM_TASKS}
     tried = {"return": (-200.0 - HARD[:, 0]).tolist(), "success": [0.5] * NUM_TASKS}
     names = {"best_on_average": of_task, "best_per_task": tried}
-    zero_shot = {name: {"per_task": scored} for name, scored in names.items()}
+    means = {key: {"mean": 0.0, "low": None, "high": None} for key in ("return", "success")}
+    zero_shot = {name: means | {"per_task": scored} for name, scored in names.items()}
+    zero_shot["do_nothing"] = {"return": -432.0, "success": 0.04}
     content = {"env": "push", "num_tasks": num_tasks, "zero_shot": zero_shot}
     (run.path / "skills.json").write_text(json.dumps(content), encoding="utf-8")
     write_clock(run, 300.0)

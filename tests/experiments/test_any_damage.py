@@ -109,7 +109,7 @@ def check_run(survives, whole: Path, damage: Damage, name: str) -> None:
 
 
 @given(damage=damages(), name=st.sampled_from(sorted(COMMANDS)))
-@ANY(max_examples=20)
+@ANY(max_examples=8)
 def test_any_damaged_file_of_a_run(_finished, survives, damage, name):
     check_run(survives, _finished, damage, name)
 

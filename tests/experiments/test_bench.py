@@ -98,6 +98,7 @@ def test_a_process_that_fails_is_a_row(code, expected, tmp_path, monkeypatch):
     assert in_own_process(Case("update"), timeout_s) == {"error": expected}
 
 
+@pytest.mark.slow
 def test_a_program_is_timed_in_a_process_of_its_own():
     case = Case("update", preset="point-maesn", num_tasks=2, num_episodes=2, repeats=2)
     figures = in_own_process(case, timeout_s=300.0)
@@ -152,8 +153,9 @@ def speeds(*values):
 @pytest.mark.parametrize(
     ("rows", "at_least", "measured", "at"),
     [
-        (speeds(100, 190, 300, 310, 999), 0, 4, 4),  # the fourth is no tenth more than the third
-        (speeds(100, 105, 300, 310, 999), 4, 4, 4),  # the second is not, but is below the least
+        (speeds(100, 190, 300, 310, 320, 999), 0, 5, 4),  # two are no tenth more than the third
+        (speeds(100, 190, 150, 400, 410, 999), 0, 5, 8),  # one that does not pay may be noise
+        (speeds(100, 105, 101, 300, 310, 999), 8, 5, 8),  # below the least none is left out
         (speeds(100, 190, None, 999), 0, 3, 2),
         (speeds(None, 999), 0, 1, None),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -174,6 +175,14 @@ def test_the_default_directory_is_new_and_below_runs(tmp_path, monkeypatch):
     assert first.path != second.path
     assert first.path.parent == Path("runs")
     assert first.path.name.startswith("point-maesn-seed3-")
+
+
+def test_runs_that_begin_at_once_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = train.parse_train(["--preset=point-maesn"])
+    with ThreadPoolExecutor(8) as threads:
+        runs = list(threads.map(RunDirectory.create, [config] * 8))
+    assert len({run.path for run in runs}) == 8
 
 
 def test_evaluate_leaves_the_test_after_training(finished, tmp_path, capfd):

@@ -124,6 +124,7 @@ def test_a_stopped_and_resumed_run_is_bit_equal(discovered, tmp_path, monkeypatc
     assert reports[0] == reports[1]
 
 
+@pytest.mark.slow
 def test_skills_of_a_continuous_space_by_two_seeds(tmp_path, monkeypatch, capfd):
     """Some z's are measured, the same for both; all episodes are played by one program."""
     compiled = []

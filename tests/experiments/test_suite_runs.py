@@ -64,6 +64,7 @@ def test_an_empty_directory_is_no_run(tmp_path):
         child_runs.command_of(wanted, tmp_path)
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_trained(tiny, tmp_path, monkeypatch, capfd):
     """A run that was there, one that was stopped, one of other settings."""
     wanted = replace(train.parse_train([*tiny, "--train.num-iterations=3"]), num_seeds=2)

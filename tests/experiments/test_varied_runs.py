@@ -62,6 +62,7 @@ def check_members(flags, columns):
     assert any(not np.allclose(x[:, 0], x[:, 2], rtol=2e-2) for x in found.values())
 
 
+@pytest.mark.slow
 def test_members_learn_what_they_would_alone(tiny):
     check_members(tiny, TWO)
 
@@ -105,7 +106,7 @@ def test_settings_in_one_program_are_runs_in_one_directory(
 
     config = run.config.members()[0]
     tasks = held_out_tasks(make_env(config.env), config.metatest.num_tasks)
-    params = of_seed(run, finished_state(run).params, 0)
+    params = of_seed(run.config, finished_state(run).params, 0)
     (itself,) = evaluate_params(config, config.metatest, params, tasks, None)
     np.testing.assert_allclose(itself["return"]["mean"], reports[0]["return"]["mean"], rtol=1e-3)
 
