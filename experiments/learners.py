@@ -50,7 +50,13 @@ def set_up(config: RunConfig, mesh: Mesh | None = None) -> Setup:
         return Setup(learner, mesh, jax.random.key(config.seed), kind)
     values = varied_values(config)
     make = lambda values: _learner(with_values(config, values), mesh)[0]  # noqa: E731
-    together = over_values(make, learner, values) if values else over_seeds(learner)
+    # The replay buffer of a run of skills is too large to be handed on and on.
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    one_by_one = on_cpu and isinstance(config, Config)
+    if values:
+        together = over_values(make, learner, values, one_by_one)
+    else:
+        together = over_seeds(learner, one_by_one)
     seeds = jnp.array([member.seed for member in config.members()])
     return Setup(together, mesh, jax.vmap(jax.random.key)(seeds), kind)
 

@@ -91,11 +91,12 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
     assert not np.array_equal(runs[0].params.latent.mean, runs[2].params.latent.mean)
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
 @pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "rl2"])
-def test_seeds_side_by_side_are_those_alone(name):
+def test_seeds_side_by_side_are_those_alone(name, one_by_one):
     """To rounding, on two devices; and no seed is another one."""
     learner, _ = compiled(name)
-    together = meta_update.over_seeds(learner)
+    together = meta_update.over_seeds(learner, one_by_one)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     states, metrics = jax.jit(together.update)(jax.jit(together.init)(keys))
     assert metrics["return_post"].shape == (2,)

@@ -173,13 +173,19 @@ def method_of(config: MetaConfig) -> Method:
     return Method(sample_stages, outer_step, adapt)
 
 
-def over_seeds(learner: AnyLearner) -> AnyLearner:
+def over_seeds(learner: AnyLearner, one_by_one: bool = False) -> AnyLearner:
     """``init`` and ``update`` of several runs side by side, in one program.
 
     Keys, states and metrics get a leading axis of seeds; all else of the learner stays that of one
     run.
+
+    Args:
+      learner: of one run.
+      one_by_one: updates follow each other, as a CPU's caches hold those of one run only; not for
+        states so large that the time to copy them counts.
     """
-    return learner._replace(init=jax.vmap(learner.init), update=jax.vmap(learner.update))
+    together = partial(jax.lax.map, learner.update) if one_by_one else jax.vmap(learner.update)
+    return learner._replace(init=jax.vmap(learner.init), update=together)
 
 
 def init_state(env: Env, policy: Policy, config: MetaConfig, key: PRNGKeyArray) -> MetaState:

@@ -32,7 +32,10 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def over_values(
-    make: Callable[[PyTree], AnyLearner], usual: AnyLearner, values: PyTree
+    make: Callable[[PyTree], AnyLearner],
+    usual: AnyLearner,
+    values: PyTree,
+    one_by_one: bool = False,
 ) -> AnyLearner:
     """``init`` and ``update`` of several runs side by side, each with its own numbers.
 
@@ -42,7 +45,15 @@ def over_values(
       make: the learner of one run from its row of ``values``, whose leaves are then tracers.
       usual: what all else of the learner is.
       values: float32 arrays with a leading axis of runs; constants of the program.
+      one_by_one: as in ``meta_update.over_seeds``.
     """
-    init = jax.vmap(lambda values, *args: make(values).init(*args))
-    update = jax.vmap(lambda values, state: make(values).update(state))
-    return usual._replace(init=partial(init, values), update=partial(update, values))
+
+    def update(run: tuple[PyTree, PyTree]) -> Any:
+        its, state = run
+        return make(its).update(state)
+
+    over_runs = partial(jax.lax.map, update) if one_by_one else jax.vmap(update)
+    init = jax.vmap(lambda its, *args: make(its).init(*args))
+    return usual._replace(
+        init=partial(init, values), update=lambda states: over_runs((values, states))
+    )
