@@ -189,6 +189,7 @@ def test_devices_learn_the_same():
     assert np.ptp(state.params.prior) > 0.0
 
 
+@pytest.mark.slow
 def test_ten_skills_on_the_point_robot():
     """Accuracy of at least .8 on new episodes: chance is .1."""
     config = SkillConfig(

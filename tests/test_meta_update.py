@@ -91,8 +91,15 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
     assert not np.array_equal(runs[0].params.latent.mean, runs[2].params.latent.mean)
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
-@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "rl2"])
+@pytest.mark.parametrize(
+    ("name", "one_by_one"),
+    [
+        ("maesn-trpo", False),
+        ("maesn-trpo", True),
+        pytest.param("maesn-ppo", False, marks=pytest.mark.slow),
+        pytest.param("rl2", False, marks=pytest.mark.slow),
+    ],
+)
 def test_seeds_side_by_side_are_those_alone(name, one_by_one):
     """To rounding, on two devices; and no seed is another one."""
     learner, _ = compiled(name)

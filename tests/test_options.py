@@ -158,6 +158,7 @@ CONFIG = maesn(
 )
 
 
+@pytest.mark.slow
 def test_a_controller_learns_point():
     """From half-speed skills: its return rises, in one program with adaptation."""
     env, mesh = Point(), parallel.task_mesh(10, 2)
@@ -178,6 +179,7 @@ def test_a_controller_learns_point():
     assert jnp.isfinite(result.episode_return).all()
 
 
+@pytest.mark.slow
 def test_every_seed_has_skills_of_its_own_and_learns_nothing_of_them():
     """Side by side as alone; skills are data: other ones, same program, other returns."""
     env, mesh = Point(), parallel.task_mesh(2, 2)
