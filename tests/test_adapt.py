@@ -126,7 +126,14 @@ def test_advantages_are_standardised():
         np.testing.assert_allclose(jnp.std(advantage), 1.0, rtol=1e-3)
 
 
-@pytest.mark.parametrize("adapt", ["latents", "params", "both"])
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        pytest.param("latents", marks=pytest.mark.slow),
+        pytest.param("params", marks=pytest.mark.slow),
+        "both",
+    ],
+)
 def test_unroll_over_tasks_equals_a_loop_over_them(adapt):
     config = dataclasses.replace(CONFIG, adapt=adapt)
     params, _ = sampled()

@@ -45,7 +45,7 @@ def test_every_task_is_learned_by_itself():
     np.testing.assert_allclose(together[:, 1:2], alone, atol=2e-3)
 
 
-@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
+@pytest.mark.parametrize("optimizer", [pytest.param("ppo", marks=pytest.mark.slow), "trpo"])
 def test_a_dense_reward_is_climbed(optimizer):
     config = dataclasses.replace(CONFIG, test_optimizer=optimizer, meta_batch_size=2)
     score = learn(config, num_tasks=8, num_iterations=30, num_episodes=20).mean(axis=-1)

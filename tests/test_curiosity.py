@@ -160,7 +160,7 @@ def test_the_bonus_remembers_earlier_iterations():
         np.testing.assert_allclose(batch.advantage, learned.advantage[iteration, 0], atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["counts", pytest.param("rnd", marks=pytest.mark.slow)])
 def test_no_bonus_leaks_between_tasks(kind: Curiosity):
     together, alone = learn(kind, num_iterations=2), learn(kind, num_iterations=2, only=1)
     for name in ("advantage", "episode_advantage"):

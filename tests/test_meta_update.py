@@ -63,7 +63,13 @@ def updated(name: str, max_devices: int | None = None, seed: int = 0):
     return state, *update(state)
 
 
-@pytest.mark.parametrize("name", METHODS)
+SLOW = ("both", "dice", "maesn-promp")
+"""Methods whose parts others have, too."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in METHODS]
+)
 def test_every_method_updates_finitely_and_reports(name):
     (learner, _), (state, new, metrics) = compiled(name), updated(name)
     assert metrics["finite"] == 1.0
@@ -115,7 +121,13 @@ def test_seeds_side_by_side_are_those_alone(name, one_by_one):
     assert np.ptp(metrics["return_post"]) > 0.01
 
 
-@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo", "promp", "emaml", "rl2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("maesn-ppo", "maesn-trpo", "rl2"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("promp", "emaml")),
+    ],
+)
 def test_one_device_equals_two(name):
     (_, *one), (_, *two) = updated(name, max_devices=1), updated(name)
     for count, (state, _) in ((1, one), (2, two)):
@@ -164,7 +176,7 @@ class PoisonedPoint(Point):
         return state.replace(reward=jnp.where(state.obs[0] > 0.2, jnp.nan, state.reward))
 
 
-@pytest.mark.parametrize("name", ["maesn-ppo", "maesn-trpo"])
+@pytest.mark.parametrize("name", [pytest.param("maesn-ppo", marks=pytest.mark.slow), "maesn-trpo"])
 def test_rewards_that_are_no_numbers_are_found(name):
     """Though trpo would reject the step, and standardising make its advantages 0."""
     learner, state = learner_and_state(METHODS[name], env=PoisonedPoint())

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import pytest
 from any_flags import command_lines
 from any_specs import specs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 import child_runs
 import learners
@@ -37,14 +37,7 @@ from presets import PRESETS
 from run_directory import RunDirectory
 from runtime import make_env
 from skill_presets import SKILL_PRESETS
-
-ANY = partial(
-    settings,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+from tiny_runs import ANY
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
 SMALL = [

@@ -2,12 +2,11 @@
 
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 from any_damage import Damage, copy, damages
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import evaluate
@@ -21,14 +20,8 @@ from cli import run_main
 from fake_sweeps import SPEC, write_spec
 from run_directory import RunDirectory
 from stopped_runs import final_bits
+from tiny_runs import ANY, SKILLS
 
-ANY = partial(
-    settings,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 SIZES = ["--num-iterations=1", "--num-tasks=2", "--episodes=2"]
 COMMANDS = {
     "resume": (train.main, ["--resume", "--run-dir=run"]),
@@ -36,15 +29,8 @@ COMMANDS = {
     "explore": (explore.main, ["run", "--out=out/paths.png"]),
     "report": (report.main, ["run", "--out=out/page.html"]),
 }
-SKILLS = [
-    "--preset=point-diayn",
-    "--skills.num-skills=3",
-    "--skills.num-train-tasks=4",
-    "--skills.num-episodes=4",
-    "--skills.num-gradient-steps=3",
-    "--skills.batch-size=8",
-    "--skills.replay-size=200",
-    "--skills.hidden-sizes=8",
+SMALL_SKILLS = [
+    *SKILLS,
     "--train.num-iterations=2",
     "--evaluation.num-tasks=2",
     "--evaluation.num-episodes=1",
@@ -114,7 +100,7 @@ def test_any_damaged_file_of_a_run(_finished, survives, damage, name):
 def _discovered(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("skills"))
-        assert run_main(skills.main, SKILLS) == 0
+        assert run_main(skills.main, SMALL_SKILLS) == 0
         return Path("run").absolute()
 
 

@@ -12,17 +12,11 @@ import train
 from explorax.sinks import read_jsonl
 from several import LIMIT_S, finished, started
 from stopped_runs import final_bits, steps
+from tiny_runs import SKILLS
 
 SCRIPTS = Path(train.__file__).parent
-SKILLS = [
-    "--preset=point-diayn",
-    "--skills.num-skills=3",
-    "--skills.num-train-tasks=4",
-    "--skills.num-episodes=4",
-    "--skills.num-gradient-steps=3",
-    "--skills.batch-size=8",
-    "--skills.replay-size=200",
-    "--skills.hidden-sizes=8",
+SMALL_SKILLS = [
+    *SKILLS,
     "--train.num-iterations=2",
     "--evaluation.num-tasks=5",
     "--evaluation.num-episodes=2",
@@ -72,8 +66,8 @@ def test_a_run_of_two_processes_ends_as_that_of_one(tiny, tmp_path):
 @pytest.mark.slow
 def test_two_processes_discover_the_skills_of_one(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    finished(script("skills", *SKILLS, f"--run-dir={one}"), count=1, devices=2)
-    finished(script("skills", *SKILLS, f"--run-dir={two}", "--distributed"))
+    finished(script("skills", *SMALL_SKILLS, f"--run-dir={one}"), count=1, devices=2)
+    finished(script("skills", *SMALL_SKILLS, f"--run-dir={two}", "--distributed"))
     assert names(one) == names(two)
     assert final_bits(one) == final_bits(two)
     assert report(one, "skills.json") == report(two, "skills.json")

@@ -27,18 +27,12 @@ from explorax.sinks import read_jsonl
 from learners import restore_latest, set_up
 from run_directory import RunDirectory
 from stopped_runs import final_bits, stop_at
+from tiny_runs import SKILLS
 from trees import bits
 
 TINY_SKILLS = parse_skills(
     [
-        "--preset=point-diayn",
-        "--skills.num-skills=3",
-        "--skills.num-train-tasks=4",
-        "--skills.num-episodes=4",
-        "--skills.num-gradient-steps=3",
-        "--skills.batch-size=8",
-        "--skills.replay-size=200",
-        "--skills.hidden-sizes=8",
+        *SKILLS,
         "--train.num-iterations=2",
         "--evaluation.num-tasks=2",
         "--evaluation.num-episodes=1",

@@ -24,16 +24,10 @@ from explorax.sinks import SKILL_METRIC_KEYS, read_jsonl
 from run_directory import RunDirectory
 from skill_presets import SKILL_PRESETS
 from stopped_runs import final_bits, steps, stop_at
+from tiny_runs import SKILLS
 
 TINY = [
-    "--preset=point-diayn",
-    "--skills.num-skills=3",
-    "--skills.num-train-tasks=4",
-    "--skills.num-episodes=4",
-    "--skills.num-gradient-steps=3",
-    "--skills.batch-size=8",
-    "--skills.replay-size=200",
-    "--skills.hidden-sizes=8",
+    *SKILLS,
     "--train.chunk-size=2",
     "--train.checkpoint-every=3",
     "--train.num-iterations=6",
