@@ -54,8 +54,8 @@ TINY = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_pictures():
-    """Other tests look at them; here they would take most of the time."""
+def _no_pictures(_finished):
+    """Other tests look at them, in the run that all share; here they would take too long."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("draw_training", "draw_skills"):
             patch.setattr(report_skills, name, lambda *_: [])
