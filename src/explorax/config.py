@@ -75,8 +75,9 @@ class PPOConfig:
     def __post_init__(self):
         require_finite(self, "ppo.")
         require(self.learning_rate > 0, "ppo.learning_rate", "must be positive")
-        require_sizes(self, "ppo.", "decay_iterations", low=0, high=MOST_STEPS)
         require_sizes(self, "ppo.", "num_epochs")
+        most = MOST_STEPS // self.num_epochs  # Adam counts its steps
+        require_sizes(self, "ppo.", "decay_iterations", low=0, high=most)
         require(0 < self.clip_epsilon < 1, "ppo.clip_epsilon", "must be in (0, 1)")
         require(self.entropy_coef >= 0, "ppo.entropy_coef", "must not be negative")
         require(self.entropy_max_std > 0, "ppo.entropy_max_std", "must be positive")
