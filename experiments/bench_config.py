@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench_cases import MATRIX
+from bench_cases import MATRIX, check_preset
 from config import PresetName
 from explorax.config import require
 from presets import PRESETS
-from skill_presets import SKILL_PRESETS
 
 SectionName = Literal[
     "ceiling", "core", "phases", "baseline", "seeds", "devices", "sweep", "matrix"
@@ -70,5 +69,4 @@ class BenchConfig:
             f"'{self.preset}' is not meta-trained; --presets has its meta-test timed",
         )
         for preset in self.presets:
-            known = preset in PRESETS or preset in SKILL_PRESETS
-            require(known, "presets", f"there is no preset '{preset}'")
+            check_preset(preset)

@@ -57,22 +57,18 @@ class RunDirectory(Generic[C]):
 
     def members(self) -> list["RunDirectory[C]"]:
         """The run of each seed and setting; their settings and states are in this directory."""
-        if self.config.num_members == 1:
+        config = self.config
+        if config.num_members == 1:
             return [self]
-        numbered = enumerate(self.config.members(), start=self.config.seed)
-        return [self._member(number, config) for number, config in numbered]
+        settings = config.settings if isinstance(config, Config) else []
+        names = [short_name(values) for values in settings] or [""]
+        of_members = [name for name in names for _ in range(config.num_seeds)]
+        numbered = enumerate(zip(config.members(), of_members, strict=True), start=config.seed)
+        return [self._member(number, *member) for number, member in numbered]
 
-    def _member(self, number: int, config: C) -> "RunDirectory[C]":
-        setting = self._setting((number - self.config.seed) // self.config.num_seeds)
+    def _member(self, number: int, config: C, setting: str) -> "RunDirectory[C]":
         path = self.path / f"{setting}{'-' if setting else ''}seed{config.seed}"
         return RunDirectory(path, replace(config, run_dir=path), f"{self.run_id}-{number}", setting)
-
-    def _setting(self, index: int) -> str:
-        """The name of a setting; nothing where there is only one."""
-        config = self.config
-        if isinstance(config, Config) and config.vary:
-            return short_name(config.settings[index])
-        return ""
 
     @staticmethod
     def check_new(path: Path) -> None:
@@ -178,24 +174,16 @@ def check_same(was: RunConfig, now: RunConfig, where: str) -> None:
             )
 
 
-def default_path(config: RunConfig) -> Path:
-    """A new name below runs/."""
+def _new_directory(config: RunConfig) -> Path:
+    """Makes one below runs/; of runs that begin in the same second each has its own."""
     stem = f"{config.preset}-{seeds_name(config)}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = Path("runs") / stem, 1
-    while path.exists():
+    while True:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
         number += 1
         path = Path("runs") / f"{stem}-{number}"
-    return path
-
-
-def _new_directory(config: RunConfig) -> Path:
-    """Makes it; of runs that begin in the same second each has its own."""
-    while True:
-        path = default_path(config)
-        path.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path
 
 
 def seeds_name(config: RunConfig) -> str:

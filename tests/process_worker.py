@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import explorax_envs
-from explorax.config import MetaConfig, PPOConfig
+import tiny_runs
 from explorax.meta_update import build
 from explorax.parallel import highest, of_first_process, task_mesh
 from explorax.train import Callbacks, Schedule, StopSignal, fit
@@ -25,16 +25,9 @@ def outcome() -> dict:
         if is_last and len(rows) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    config = MetaConfig(
-        num_train_tasks=4,
-        meta_batch_size=4,
-        num_episodes=4,
-        hidden_sizes=(8,),
-        ppo=PPOConfig(num_epochs=2),
-    )
-    mesh = task_mesh(config.meta_batch_size)
+    mesh = task_mesh(tiny_runs.META.meta_batch_size)
     assert mesh.size == 2
-    learner = build(explorax_envs.make("point"), config, mesh)
+    learner = build(explorax_envs.make("point"), tiny_runs.META, mesh)
     # Another seed in each process: all have to go on with the first one's state.
     state = of_first_process(jax.jit(learner.init)(jax.random.key(jax.process_index())))
     with StopSignal() as stop:

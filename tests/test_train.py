@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import explorax_envs
+import tiny_runs
 from compilations import compilations, host_operations
-from explorax.config import MetaConfig, PPOConfig
 from explorax.meta_update import MetaState, build
 from explorax.parallel import replicate, task_mesh
 from explorax.train import Schedule, compile_chunk, next_chunk_size
@@ -20,14 +20,7 @@ MESH = task_mesh(4)
 @pytest.fixture(scope="module")
 def learner():
     """A real one, as small as it gets."""
-    config = MetaConfig(
-        num_train_tasks=4,
-        meta_batch_size=4,
-        num_episodes=4,
-        hidden_sizes=(8,),
-        ppo=PPOConfig(num_epochs=2),
-    )
-    return build(explorax_envs.make("point"), config, MESH)
+    return build(explorax_envs.make("point"), tiny_runs.META, MESH)
 
 
 @pytest.fixture(scope="module")

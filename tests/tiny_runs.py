@@ -1,8 +1,15 @@
-"""The smallest run of skills, and how random tests are drawn: always the same ones."""
+"""The smallest runs."""
 
-from functools import partial
+from explorax.config import MetaConfig, PPOConfig
 
-from hypothesis import HealthCheck, settings
+META = MetaConfig(
+    num_train_tasks=4,
+    meta_batch_size=4,
+    num_episodes=4,
+    hidden_sizes=(8,),
+    ppo=PPOConfig(num_epochs=2),
+)
+"""A real learner on the point robot, as small as it gets."""
 
 SKILLS = [
     "--preset=point-diayn",
@@ -14,11 +21,4 @@ SKILLS = [
     "--skills.replay-size=200",
     "--skills.hidden-sizes=8",
 ]
-
-ANY = partial(
-    settings,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+"""Flags of a run of skills on it."""

@@ -28,6 +28,7 @@ import train
 import wandb_sweep
 from cli import run_main
 from config import Config, SkillsRunConfig
+from draws import ANY
 from explorax.metatest import meta_test
 from explorax.train import compile_chunk
 from explorax_envs.ant import Ant
@@ -37,7 +38,6 @@ from presets import PRESETS
 from run_directory import RunDirectory
 from runtime import make_env
 from skill_presets import SKILL_PRESETS
-from tiny_runs import ANY
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
 SMALL = [

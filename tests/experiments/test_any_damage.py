@@ -17,10 +17,11 @@ import sweep
 import sweep_status
 import train
 from cli import run_main
+from draws import ANY
 from fake_sweeps import SPEC, write_spec
 from run_directory import RunDirectory
 from stopped_runs import final_bits
-from tiny_runs import ANY, SKILLS
+from tiny_runs import SKILLS
 
 SIZES = ["--num-iterations=1", "--num-tasks=2", "--episodes=2"]
 COMMANDS = {
