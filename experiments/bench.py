@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import bench_history
-from bench_cases import Case
-from bench_config import BenchConfig, SectionName
-from bench_history import FORMAT, Document
-from bench_runner import Row, Timer, in_own_process, remembering
-from bench_sections import SECTIONS
+from benchmarks import history
+from benchmarks.cases import Case
+from benchmarks.flags import BenchConfig, SectionName
+from benchmarks.history import FORMAT, Document
+from benchmarks.runner import Row, Timer, in_own_process, remembering
+from benchmarks.sections import SECTIONS
 from cli import parse, run_main
 from errors import RunError
 from provenance import installed, machine
@@ -30,12 +30,12 @@ def bench(config: BenchConfig) -> Document:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    import bench_tables
+    from benchmarks import tables
 
     asked = SECTIONS.keys() if "all" in config.sections else config.sections
     names: list[SectionName] = [name for name in SECTIONS if name in asked]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console, rows = bench_tables.wide_console(), {}
+    console, rows = tables.wide_console(), {}
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         bar = progress.add_task("devices", total=len(names))
         timed = remembering(
@@ -50,7 +50,7 @@ def bench(config: BenchConfig) -> Document:
             document["sections"][name] = SECTIONS[name](config, timed)
             document["took_s"] = time.time() - document["began"]
             write_json(config.out, document)
-            console.print(bench_tables.of_section(name, document))
+            console.print(tables.of_section(name, document))
             progress.advance(bar)
     return document
 
@@ -92,8 +92,8 @@ def main(argv: Sequence[str]) -> int:
     document = bench(config)
     if all("error" in row for row in document["rows"].values()):
         raise RunError("nothing could be measured; see the lines above")
-    bench_history.append(config.history, document)
-    from bench_picture import draw
+    history.append(config.history, document)
+    from benchmarks.picture import draw
 
     picture = config.out.with_suffix(".png")
     paths = [config.out, config.history, *([picture] if draw(picture, document) else [])]

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import bench_history
-from bench_derived import Row, ratio, value
-from bench_history import Document, label, machine_name
+from benchmarks.derived import Row, ratio, value
+from benchmarks.history import (
+    Document,
+    label,
+    machine_name,
+    one_before,
+    read_all,
+    read_one,
+    same_machine,
+)
 from cli import parse, run_main
 from errors import UsageError
 from explorax.config import require
@@ -88,7 +95,7 @@ def verdict(change: Change) -> str:
 
 def show(before: Document, now: Document, found: Sequence[Change]) -> None:
     """The table."""
-    from bench_tables import table_of, wide_console
+    from benchmarks.tables import table_of, wide_console
 
     columns = ("before /s", "now /s", "speed", "", "cold compile", "cached", "host memory")
     table = table_of(f"{label(before)} -> {label(now)}", ("program", *columns))
@@ -116,15 +123,15 @@ def show(before: Document, now: Document, found: Sequence[Change]) -> None:
 def main(argv: Sequence[str]) -> int:
     """Compares what the flags say."""
     config = parse(CompareConfig, argv)
-    history = bench_history.read_all(config.history)
+    history = read_all(config.history)
     if not history:
         raise UsageError(f"history: {config.history}: is empty; `make bench` adds to it")
     now = history[-1]
     if config.against is None:
-        before = bench_history.one_before(history, now)
+        before = one_before(history, now)
     else:
-        before = bench_history.read_one(config.against)
-        if not bench_history.same_machine(before, now):
+        before = read_one(config.against)
+        if not same_machine(before, now):
             raise UsageError(
                 f"against: {config.against}: was measured on another machine "
                 f"({machine_name(before)}; this one is {machine_name(now)})"

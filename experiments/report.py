@@ -22,7 +22,7 @@ from run_directory import RunDirectory, write_whole
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from page import Page
+    from pages.page import Page
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     from rich.console import Console  # takes a while to import
 
     page = make_page(runs, Console(stderr=True))
-    from page import render
+    from pages.page import render
 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, render(page))
@@ -106,7 +106,7 @@ def result_file(config: RunConfig) -> str:
 
 def check_out(out: Path, runs: Sequence[RunDirectory]) -> None:
     """Raises UsageError where the page would take the place of anything but its like."""
-    from page import is_about
+    from pages.page import is_about
 
     if out.is_dir():
         raise UsageError(f"out: {out} is a directory")
@@ -122,7 +122,7 @@ def make_page(runs: Sequence[RunDirectory], say: "Console") -> "Page":
 
 def page_of_skills(runs: Sequence[RunDirectory], say: "Console") -> "Page":
     """Of runs of `make skills`."""
-    from page_skills import Finished, page_on_skills
+    from pages.skills import Finished, page_on_skills
     from reports import waiting
     from result_files import SkillTest, read_result  # takes a while to import
 
@@ -140,8 +140,8 @@ def page_of_runs(runs: Sequence[RunDirectory], say: "Console") -> "Page":
 
     configure_jax(1)
     # These take seconds to import, and errors in flags should not wait for them.
-    from page_latents import latents_of
-    from page_runs import Finished, labels_of, page_on_runs
+    from pages.latents import latents_of
+    from pages.runs import Finished, labels_of, page_on_runs
     from reports import waiting
 
     reports = iter(read_reports([run.path for run in runs], labels_of(runs)))

@@ -19,14 +19,14 @@ from rich.console import Console
 
 from cli import parse, run_main
 from errors import UsageError
-from executor_flags import ExecutorConfig, executor_of
 from skill_sources import prepare
-from sweep_directory import ROOT, SweepDirectory
-from sweep_queue import SweepQueue
-from sweep_results import print_ranking, ranking, read_results, write_results
-from sweep_search import search_of
-from sweep_settings import SweepRun, first_runs
-from sweep_spec import SweepSpec, read_spec
+from sweeping.directory import ROOT, SweepDirectory
+from sweeping.executor_flags import ExecutorConfig, executor_of
+from sweeping.queue import SweepQueue
+from sweeping.results import print_ranking, ranking, read_results, write_results
+from sweeping.search import search_of
+from sweeping.settings import SweepRun, first_runs
+from sweeping.spec import SweepSpec, read_spec
 
 WIDTH = 140
 """Characters of a table in a file or a pipe."""
@@ -96,7 +96,7 @@ def check_traceable(file: Path, run: SweepRun) -> None:
 
 def _report(sweep: SweepDirectory) -> None:
     """Writes, draws and prints what the finished runs came to."""
-    from sweep_picture import draw  # takes seconds to import
+    from sweeping.picture import draw  # takes seconds to import
 
     results = read_results(sweep)
     ranked = ranking(sweep.spec, results)

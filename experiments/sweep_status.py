@@ -22,8 +22,8 @@ from explorax.config import require
 from explorax.sinks.jsonl import parse_line
 from launch import INTERRUPTED
 from run_directory import RunDirectory
-from sweep_directory import ROOT, State, SweepDirectory
-from sweep_results import (
+from sweeping.directory import ROOT, State, SweepDirectory
+from sweeping.results import (
     has_finished,
     members_of,
     report_of,
@@ -32,7 +32,7 @@ from sweep_results import (
     show_score,
     show_value,
 )
-from sweep_spec import Metric
+from sweeping.spec import Metric
 
 EVERY_S = 2.0
 WIDTH = 140

@@ -20,8 +20,8 @@ from cli import parse, run_main
 from errors import RunError, UsageError
 from explorax.config import require
 from presets import PRESETS
-from sweep_settings import config_of, first_runs
-from sweep_spec import Choices, Domain, Method, SweepSpec, read_spec
+from sweeping.settings import config_of, first_runs
+from sweeping.spec import Choices, Domain, Method, SweepSpec, read_spec
 
 METHODS: dict[Method, str] = {"grid": "grid", "random": "random", "tpe": "bayes"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from child_runs import is_finished
 from run_directory import RunDirectory
-from sweep_settings import first_runs
-from sweep_spec import read_spec
+from sweeping.settings import first_runs
+from sweeping.spec import read_spec
 
 SPEC = {
     "preset": "point-maesn",

@@ -58,7 +58,7 @@ def fake_runs(tmp_path, monkeypatch):
     """A sweep's runs train nothing, below an empty working directory."""
     monkeypatch.chdir(tmp_path)
     runs = FakeRuns()
-    monkeypatch.setattr("sweep_queue.command_of", runs)
+    monkeypatch.setattr("sweeping.queue.command_of", runs)
     monkeypatch.setattr("sweep.check_traceable", lambda *_: None)  # it takes seconds
     return runs
 

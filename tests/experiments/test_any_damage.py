@@ -115,7 +115,7 @@ def test_any_damaged_file_of_the_skills_below_a_controller(_discovered, survives
 @pytest.fixture(params=["grid", "tpe"])
 def swept(request, place, fake_runs, monkeypatch):
     """A sweep whose runs have ended; they trained nothing."""
-    monkeypatch.setattr("sweep_picture.draw", lambda *_: False)  # it would take most of the time
+    monkeypatch.setattr("sweeping.picture.draw", lambda *_: False)  # it would take most of the time
     drawn = {"method": "tpe", "num_runs": 3} if request.param == "tpe" else {}
     write_spec(place / "run.yaml", SPEC | drawn)
     assert run_main(sweep.main, ["run.yaml", "--sweep-dir=whole"]) == 0

@@ -7,13 +7,13 @@ import zlib
 import pytest
 
 import bench
-import bench_runner
-from bench_cases import MATRIX, PHASES, Case, config_of, name_of, programs_of
-from bench_derived import MEANINGS, phase_shares, seed_costs
-from bench_flops import policy_flops
-from bench_runner import in_own_process
-from bench_sections import SECTIONS
-from bench_sweeps import doublings, knee, to_the_knee
+from benchmarks import runner
+from benchmarks.cases import MATRIX, PHASES, Case, config_of, name_of, programs_of
+from benchmarks.derived import MEANINGS, phase_shares, seed_costs
+from benchmarks.flops import policy_flops
+from benchmarks.runner import in_own_process
+from benchmarks.sections import SECTIONS
+from benchmarks.sweeps import doublings, knee, to_the_knee
 from cli import run_main
 from explorax.algos.maesn import maesn
 
@@ -38,7 +38,7 @@ def timed(monkeypatch, tmp_path):
     """The names of cases that were timed, with figures that are made up, in an empty directory."""
     names = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench_sections.cpu_cores", lambda: 2)
+    monkeypatch.setattr("benchmarks.sections.cpu_cores", lambda: 2)
 
     def run(case, timeout_s):
         names.append(name_of(case))
@@ -93,7 +93,7 @@ def test_flags_that_fit_nothing_are_refused(refused):
 def test_a_process_that_fails_is_a_row(code, expected, tmp_path, monkeypatch):
     script = tmp_path / "script.py"
     script.write_text(code, encoding="utf-8")
-    monkeypatch.setattr(bench_runner, "SCRIPT", script)
+    monkeypatch.setattr(runner, "SCRIPT", script)
     timeout_s = 1.0 if "sleep" in code else 60.0
     assert in_own_process(Case("update"), timeout_s) == {"error": expected}
 

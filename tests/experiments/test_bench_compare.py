@@ -5,7 +5,7 @@ import json
 import pytest
 
 import bench_compare
-from bench_history import append
+from benchmarks.history import append
 
 
 def benchmark(processor="a", **seconds):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import bench_host_env as host
-from bench_cases import Case
+from benchmarks import host_env as host
+from benchmarks.cases import Case
 from explorax import distributions
 from explorax.adapt import StepSizes, inner_step, make_batch, task_axes
 from explorax.algos.maesn import maesn
@@ -109,7 +109,7 @@ def learning():
 def in_torch(learning):
     """The same as tensors: what is learned, the drawn tasks, both stages."""
     torch = pytest.importorskip("torch")
-    import bench_host_learner as learner
+    from benchmarks import host_learner as learner
 
     def leaf(x):
         return torch.tensor(np.array(x), requires_grad=True)
@@ -188,7 +188,7 @@ def test_the_outer_gradient_is_that_of_the_library(learning, in_torch):
 
 def test_a_whole_update_is_timed():
     pytest.importorskip("torch")
-    from bench_host_loop import time_host_loop
+    from benchmarks.host_loop import time_host_loop
 
     case = Case("host_loop", num_tasks=2, num_episodes=2, optimizer="ppo", repeats=1)
     figures = time_host_loop(case)
@@ -199,9 +199,9 @@ def test_a_whole_update_is_timed():
 def test_without_pytorch_the_row_says_how_to_install_it(monkeypatch):
     import sys
 
-    from bench_timing import figures_of
+    from benchmarks.timing import figures_of
 
-    for name in ("bench_host_loop", "bench_host_learner"):
+    for name in ("benchmarks.host_loop", "benchmarks.host_learner"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     row = figures_of(Case("host_loop", optimizer="ppo"))

@@ -7,7 +7,7 @@ import pytest
 
 import sweep
 from fake_sweeps import SPEC, write_spec
-from ray_executor import Shares, shares
+from sweeping.ray_executor import Shares, shares
 
 
 @pytest.fixture

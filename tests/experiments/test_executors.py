@@ -2,8 +2,8 @@
 
 import pytest
 
-import local_executor
-from local_executor import local_gpus, local_places
+from sweeping import local_executor
+from sweeping.local_executor import local_gpus, local_places
 
 
 @pytest.fixture

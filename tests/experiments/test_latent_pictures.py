@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import latent_pictures
-import page_latents
 from explorax.types import Gaussian
 from explorax_envs.goals import GoalTask
 from latent_pictures import colours_of, ellipse, on_plane
-from page import Text
+from pages import latents
+from pages.page import Text
 from presets import PRESETS
 from run_directory import RunDirectory
 
@@ -61,7 +61,7 @@ def test_goals_are_told_apart_by_their_direction():
     ],
 )
 def test_methods_without_inner_steps_say_so(tmp_path, preset, words):
-    section = page_latents.latent_section(RunDirectory(tmp_path, PRESETS[preset], "id"), [])
+    section = latents.latent_section(RunDirectory(tmp_path, PRESETS[preset], "id"), [])
     texts = [block.text for block in section.blocks if isinstance(block, Text)]
     assert len(texts) == len(section.blocks) == len(words)
     assert all(word in text for word, text in zip(words, texts, strict=True))

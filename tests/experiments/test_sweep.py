@@ -19,9 +19,9 @@ from commands import lock, start
 from errors import UsageError
 from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, rows, write_spec
 from presets import PRESETS
-from sweep_directory import SweepDirectory
-from sweep_settings import first_runs
-from sweep_spec import read_spec
+from sweeping.directory import SweepDirectory
+from sweeping.settings import first_runs
+from sweeping.spec import read_spec
 
 ROOT = Path(__file__).parents[2]
 

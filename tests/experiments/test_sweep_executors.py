@@ -16,7 +16,7 @@ import sweep
 from cli import run_main
 from commands import is_locked
 from fake_sweeps import FAILS, SPEC, ids, rows, write_spec
-from sweep_directory import SweepDirectory
+from sweeping.directory import SweepDirectory
 
 SMALL = SPEC | {"seeds": [0], "fields": {"meta.inner_lr_mean": [1.0, 2.0]}}
 
@@ -72,7 +72,7 @@ def flags(request, tmp_path, monkeypatch):
         address = request.getfixturevalue("ray_address")
         return ["--executor=ray", f"--ray-address={address}"]
     monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)
-    monkeypatch.setattr("slurm_executor.POLL_S", 0.1)
+    monkeypatch.setattr("sweeping.slurm_executor.POLL_S", 0.1)
     if request.param == "slurm":
         fake_slurm.install(tmp_path / "slurm", monkeypatch)
     return [f"--executor={request.param}"]
@@ -80,11 +80,12 @@ def flags(request, tmp_path, monkeypatch):
 
 SWEEPS = """
 import json, sys
-import sweep, sweep_queue
+import sweep
+from sweeping import queue
 from cli import run_main
 from fake_sweeps import FakeRuns
-sweep_queue.command_of = FakeRuns()
-sweep_queue.command_of.programs = json.loads(sys.argv[1])
+queue.command_of = FakeRuns()
+queue.command_of.programs = json.loads(sys.argv[1])
 sys.exit(run_main(sweep.main, sys.argv[2:]))
 """
 
@@ -188,7 +189,7 @@ def test_ctrl_c_in_a_terminal_has_runs_save(where, request, tmp_path, monkeypatc
 @pytest.fixture
 def fake_jobs(tmp_path, monkeypatch):
     """Where a made-up SLURM keeps its jobs."""
-    monkeypatch.setattr("slurm_executor.POLL_S", 0.1)
+    monkeypatch.setattr("sweeping.slurm_executor.POLL_S", 0.1)
     return fake_slurm.install(tmp_path / "slurm", monkeypatch)
 
 

@@ -9,9 +9,9 @@ import sweep
 from cli import run_main
 from errors import UsageError
 from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, ids, rows, write_spec
-from sweep_directory import SweepDirectory
-from sweep_search import TpeSearch
-from sweep_spec import spec_from
+from sweeping.directory import SweepDirectory
+from sweeping.search import TpeSearch
+from sweeping.spec import spec_from
 
 
 def test_random_settings_are_those_of_the_spec(fake_runs, tmp_path):
@@ -120,7 +120,7 @@ def test_a_trial_that_a_config_refuses_is_not_known_as_a_run(fake_runs, tmp_path
     with directory.begin():
         TpeSearch(directory.spec, directory.journal).ask()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweep_queue.runs_of", refuse)
+        patch.setattr("sweeping.queue.runs_of", refuse)
         assert run_main(sweep.main, [str(spec), f"--sweep-dir={directory.path}"]) == 0
     assert fake_runs.started == []
 

@@ -9,8 +9,8 @@ import sweep
 import train
 from fake_sweeps import SPEC, write_spec
 from presets import PRESETS
-from sweep_settings import config_of, first_runs, listed
-from sweep_spec import Metric, content_of, read_spec, spec_from
+from sweeping.settings import config_of, first_runs, listed
+from sweeping.spec import Metric, content_of, read_spec, spec_from
 
 ROOT = Path(__file__).parents[2]
 KL = "meta.kl_coef"

@@ -8,9 +8,9 @@ import sweep_status
 from cli import run_main
 from fake_sweeps import SPEC, FakeRuns, report, write_metrics
 from run_directory import RunDirectory
-from sweep_directory import SweepDirectory
-from sweep_settings import first_runs
-from sweep_spec import spec_from
+from sweeping.directory import SweepDirectory
+from sweeping.settings import first_runs
+from sweeping.spec import spec_from
 
 
 @pytest.fixture

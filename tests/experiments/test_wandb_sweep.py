@@ -10,8 +10,8 @@ import train
 import wandb_sweep
 from cli import run_main
 from fake_sweeps import SPEC, write_spec
-from sweep_settings import first_runs
-from sweep_spec import spec_from
+from sweeping.settings import first_runs
+from sweeping.spec import spec_from
 from wandb_sweep import wandb_config
 
 FIXED = {"meta.hidden_sizes": [8, 8], "meta.learn_inner_lr": False, "wandb.project": "mine"}

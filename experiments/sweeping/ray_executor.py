@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import commands
 from errors import UsageError
-from executors import Executor, Job, Outcome, run_jobs
 from explorax.config import require
 from extras import import_extra
+from sweeping.executors import Executor, Job, Outcome, run_jobs
 
 POLL_S = 0.5
 CONNECTS_S = 10.0

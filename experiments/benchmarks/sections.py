@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import bench_derived as derived
-from bench_cases import (
+from benchmarks import derived
+from benchmarks.cases import (
     PHASES,
     Case,
     Program,
@@ -19,9 +19,9 @@ from bench_cases import (
     programs_of,
     trace_directory,
 )
-from bench_config import BenchConfig, SectionName
-from bench_runner import Timer
-from bench_sweeps import doublings, knee, to_the_knee
+from benchmarks.flags import BenchConfig, SectionName
+from benchmarks.runner import Timer
+from benchmarks.sweeps import doublings, knee, to_the_knee
 from config import Config
 from explorax.config import Optimizer
 from presets import PRESETS

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import bench_host_env as host
-import bench_host_learner as learner
-from bench_cases import Case, config_of
-from bench_host_env import HostTasks
-from bench_host_learner import Episodes, Gaussian, Learned, Theta, torch
-from bench_timing import Figures, spread_of
+from benchmarks import host_env as host
+from benchmarks import host_learner as learner
+from benchmarks.cases import Case, config_of
+from benchmarks.host_env import HostTasks
+from benchmarks.host_learner import Episodes, Gaussian, Learned, Theta, torch
+from benchmarks.timing import Figures, spread_of
 from config import Config
 from errors import UsageError
 from explorax_envs.push import Push, sample_tasks
@@ -37,7 +37,7 @@ class Share(NamedTuple):
 
     block_shape: str
     num_episodes: int
-    batched: bool  # see bench_host_env
+    batched: bool  # see host_env
     theta: Theta  # numpy arrays
     latent: Gaussian  # numpy arrays (N, L)
     tasks: HostTasks  # leading axis N

@@ -7,8 +7,8 @@ from typing import Any
 import pictures
 from comparisons import Report, curves_of, scores_of, seeds_of
 from intervals import Interval
-from page import Section, Table, Text
-from page_sections import chart, score, whose
+from pages.page import Section, Table, Text
+from pages.sections import chart, score, whose
 from paper import paper_curves
 from run_directory import RunDirectory
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from bench_derived import MEANINGS, value
-from bench_history import Document, label, machine_name
+from benchmarks.derived import MEANINGS, value
+from benchmarks.history import Document, label, machine_name
 
 INK, LINES = "#30343a", {"environments": "#2b4c7e", "tasks": "#e07a1f", "episodes": "#2f9e5b"}
 PHASES = ("#2b4c7e", "#7d9cc4", "#c3d3e8", "#e07a1f", "#9a3c1e")

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench_cases import Case, name_of
+from benchmarks.cases import Case, name_of
 
-SCRIPT = Path(__file__).with_name("bench_timing.py")
+SCRIPT = Path(__file__).parents[1] / "bench_case.py"
 
 Row = dict[str, Any]
 Timer = Callable[[Case], Row]

@@ -7,10 +7,10 @@ import pictures
 from comparisons import Report
 from config import Config, settings_id
 from episode_pictures import NUM_EPISODES, STAGES, stage_name
-from page import Page, Part, Section
-from page_latents import Latents, latent_section
-from page_metatest import comparison_section, metatest_section
-from page_sections import (
+from pages.latents import Latents, latent_section
+from pages.metatest import comparison_section, metatest_section
+from pages.page import Page, Part, Section
+from pages.sections import (
     Records,
     about,
     at_the_end,

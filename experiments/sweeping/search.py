@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from errors import UsageError
-from sweep_settings import Setting, listed, programs
-from sweep_spec import Choices, Domain, SweepSpec
+from sweeping.settings import Setting, listed, programs
+from sweeping.spec import Choices, Domain, SweepSpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

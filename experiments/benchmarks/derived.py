@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench_cases import PHASES
+from benchmarks.cases import PHASES
 
 Row = Mapping[str, Any]
 MEANINGS = {

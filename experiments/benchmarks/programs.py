@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from bench_cases import Case, config_of, metatest_of
-from bench_flops import policy_flops
+from benchmarks.cases import Case, config_of, metatest_of
+from benchmarks.flops import policy_flops
 from config import Config, RunConfig
 from errors import UsageError
 from explorax.adapt import task_axes
@@ -33,7 +33,7 @@ class Timed(NamedTuple):
     args: tuple
     steps: int  # environment steps per call
     num_devices: int
-    policy_flops: int | None = None  # per call, see bench_flops
+    policy_flops: int | None = None  # per call, see benchmarks.flops
     next_args: Callable[[tuple, Any], tuple] = lambda args, _: args
     """arguments and output of a call -> arguments of the next one"""
 

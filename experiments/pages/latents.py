@@ -13,8 +13,8 @@ from explorax.meta_update import initial_step_sizes
 from explorax.types import Gaussian, Task
 from latent_pictures import colours_of, latent_space
 from learners import finished_state, of_seed
-from page import Block, Picture, Section, Table, Text, drawn
-from page_sections import whose
+from pages.page import Block, Picture, Section, Table, Text, drawn
+from pages.sections import whose
 from run_directory import RunDirectory
 
 

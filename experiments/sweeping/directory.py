@@ -23,8 +23,8 @@ from config import flatten
 from errors import UsageError
 from explorax.config import require
 from run_directory import read_json, write_json, write_whole
-from sweep_settings import Setting, SweepRun, runs_of
-from sweep_spec import SweepSpec, content_of, spec_from
+from sweeping.settings import Setting, SweepRun, runs_of
+from sweeping.spec import SweepSpec, content_of, spec_from
 
 ROOT = Path("runs/sweeps")
 """Where sweeps are, each in the directory of its spec's name."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import provenance
 from comparisons import metrics_of
 from config import flatten, to_json
-from page import Block, Details, Picture, Section, Table, Text, drawn, from_file
+from pages.page import Block, Details, Picture, Section, Table, Text, drawn, from_file
 from presets import PRESETS
 from run_directory import RunDirectory
 from skill_presets import SKILL_PRESETS

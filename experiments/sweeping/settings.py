@@ -14,7 +14,7 @@ from config import Config, flatten, from_json, settings_id, to_json
 from explorax.config import require
 from presets import PRESETS
 from run_directory import seeds_name
-from sweep_spec import SEED, Choices, Domain, Range, SweepSpec
+from sweeping.spec import SEED, Choices, Domain, Range, SweepSpec
 from variations import text_of
 
 Setting = Mapping[str, Any]

@@ -6,7 +6,7 @@ rollout's 100 steps it sees one.
 
 from itertools import pairwise
 
-from bench_cases import Program
+from benchmarks.cases import Program
 from explorax.config import MetaConfig
 
 

@@ -16,8 +16,8 @@ from comparisons import minutes
 from config import settings_id
 from result_files import Scored, read_result
 from run_directory import RunDirectory
-from sweep_directory import Entry, SweepDirectory
-from sweep_spec import Metric, Score, SweepSpec
+from sweeping.directory import Entry, SweepDirectory
+from sweeping.spec import Metric, Score, SweepSpec
 
 USUAL_ITERATION = 5
 """Of the meta-test, shown where the metric is the best of all."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from errors import UsageError
-from executors import Executor
 from explorax.config import require
-from local_executor import local_executor
-from ray_executor import ray_executor
-from slurm_executor import slurm_executor
+from sweeping.executors import Executor
+from sweeping.local_executor import local_executor
+from sweeping.ray_executor import ray_executor
+from sweeping.slurm_executor import slurm_executor
 
 Where = Literal["local", "ray", "slurm", "slurm-local"]
 

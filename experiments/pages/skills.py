@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import pictures
 from config import SkillsRunConfig
-from page import Block, Page, Part, Section, Table
-from page_sections import (
+from pages.page import Block, Page, Part, Section, Table
+from pages.sections import (
     UNKNOWN,
     Records,
     about,

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from commands import POLL_S, lock, start
-from executors import Executor, Job, Outcome, run_jobs
 from explorax.config import require
+from sweeping.executors import Executor, Job, Outcome, run_jobs
 
 
 class LocalProcess:

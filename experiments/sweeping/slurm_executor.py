@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import commands
 from errors import UsageError
-from executors import Executor, Job, Outcome, run_jobs
 from extras import import_extra
+from sweeping.executors import Executor, Job, Outcome, run_jobs
 
 POLL_S = 1.0
 SAVES_S = 300

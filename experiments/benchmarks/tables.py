@@ -8,9 +8,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-import bench_derived as derived
-from bench_derived import Row, value
-from bench_history import Document
+from benchmarks import derived
+from benchmarks.derived import Row, value
+from benchmarks.history import Document
 
 COLUMNS = ("steps/s", "of MuJoCo C", "s", "cold compile s", "cached s", "host MiB", "device MiB",
            "temp MiB")  # fmt: skip

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench_cases import MATRIX, check_preset
+from benchmarks.cases import MATRIX, check_preset
 from config import PresetName
 from explorax.config import require
 from presets import PRESETS

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from bench_cases import Case, config_of
-from bench_timing import Figures, repeat, spread_of
+from benchmarks.cases import Case, config_of
+from benchmarks.timing import Figures, repeat, spread_of
 from errors import UsageError
 
 HELD_STEPS = 10

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pictures import Panel, hyperparameters
-from sweep_results import Ranked, Result, show_value
-from sweep_spec import Choices, SweepSpec
+from sweeping.results import Ranked, Result, show_value
+from sweeping.spec import Choices, SweepSpec
 
 
 def draw(path: Path, spec: SweepSpec, results: Sequence[Result], ranked: Sequence[Ranked]) -> bool:

@@ -1,9 +1,5 @@
-"""Times one case in this process: ``python experiments/bench_timing.py CASE``, a case as JSON.
+"""Times one case in this process."""
 
-The figures are the last line on stdout, as JSON too.
-"""
-
-import json
 import os
 import resource
 import sys
@@ -13,11 +9,11 @@ from collections.abc import Callable
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from bench_cases import Case
+from benchmarks.cases import Case
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from bench_programs import Timed
+    from benchmarks.programs import Timed
 
 Figures = dict[str, Any]
 
@@ -33,13 +29,13 @@ def figures_of(case: Case) -> Figures:
 def _measure(case: Case) -> Figures:
     """What measures a case's program."""
     if case.program == "host_loop":
-        from bench_host_loop import time_host_loop
+        from benchmarks.host_loop import time_host_loop
 
         return time_host_loop(case)
     if case.program in ("mujoco_c", "matmul", "devices"):
-        import bench_ceiling
+        from benchmarks import ceiling
 
-        return getattr(bench_ceiling, case.program)(case)
+        return getattr(ceiling, case.program)(case)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["EXPLORAX_CACHE_DIR"] = cache
         return time_program(case)
@@ -54,7 +50,7 @@ def time_program(case: Case) -> Figures:
         flag = f"--xla_force_host_platform_device_count={case.devices}"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
     configure_jax(case.devices)
-    from bench_programs import build
+    from benchmarks.programs import build
 
     timed = build(case)
     setup_s = time.perf_counter() - start
@@ -152,7 +148,3 @@ def peak_host_mib() -> float:
     """The most memory that this process had so far (MiB)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-if __name__ == "__main__":
-    print(json.dumps(figures_of(Case(**json.loads(sys.argv[1])))))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from child_runs import command_of
-from executors import Job, Outcome
-from sweep_directory import SweepDirectory
-from sweep_results import has_finished, mean_or_none, score_of_run
-from sweep_search import Search, Trial
-from sweep_settings import SweepRun, runs_of
-from sweep_spec import SEED, SweepSpec
+from sweeping.directory import SweepDirectory
+from sweeping.executors import Job, Outcome
+from sweeping.results import has_finished, mean_or_none, score_of_run
+from sweeping.search import Search, Trial
+from sweeping.settings import SweepRun, runs_of
+from sweeping.spec import SEED, SweepSpec
 
 ATTEMPTS = 2
 """How often a run may fail in one sweep."""
