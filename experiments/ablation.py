@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from ablation_runs import (
     BEST_SKILL,
     NAMES,
@@ -31,10 +29,9 @@ from child_runs import train_missing
 from cli import parse, run_main
 from comparisons import read_reports, scores_of, write_comparison
 from config import RunConfig
+from consoles import wide_console
 from explorax.config import require
 
-WIDTH = 120
-"""Characters of a table in a file or a pipe."""
 REWARDS: tuple[Reward, ...] = ("dense", "sparse")
 
 
@@ -128,7 +125,7 @@ def main(argv: Sequence[str]) -> int:
     """Draws what the flags name."""
     config = parse(AblationConfig, argv)
     train_missing(wanted_runs(config))
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = wide_console()
     for reward in config.rewards:
         lines, files = report(config, reward)
         print_tables(console, f"Meta-trained with the {reward} reward", lines)

@@ -31,11 +31,12 @@ def bench(config: BenchConfig) -> Document:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from benchmarks import tables
+    from consoles import wide_console
 
     asked = SECTIONS.keys() if "all" in config.sections else config.sections
     names: list[SectionName] = [name for name in SECTIONS if name in asked]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console, rows = tables.wide_console(), {}
+    console, rows = wide_console(), {}
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         bar = progress.add_task("devices", total=len(names))
         timed = remembering(

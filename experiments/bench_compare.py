@@ -95,7 +95,8 @@ def verdict(change: Change) -> str:
 
 def show(before: Document, now: Document, found: Sequence[Change]) -> None:
     """The table."""
-    from benchmarks.tables import table_of, wide_console
+    from benchmarks.tables import table_of
+    from consoles import wide_console
 
     columns = ("before /s", "now /s", "speed", "", "cold compile", "cached", "host memory")
     table = table_of(f"{label(before)} -> {label(now)}", ("program", *columns))

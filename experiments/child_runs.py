@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from config import Config, RunConfig, SkillsRunConfig, flatten, settings_id, to_json
+from config import Config, RunConfig, SkillsRunConfig
+from config_json import flatten, settings_id, to_json
 from errors import RunError, UsageError
 from presets import PRESETS
 from run_directory import RunDirectory, read_json

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from rich.console import Console
 from scipy import stats
 
-from config import settings_id
+from config_json import settings_id
 from explorax.adapt import task_axes
 from explorax.nets import Policy
 from explorax.rollout import TaskParams, returns_and_success, rollout

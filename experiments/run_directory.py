@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from config import LOGGING, Config, RunConfig, flatten, from_json, to_json
+from config import Config, RunConfig
+from config_json import LOGGING, flatten, from_json, to_json
 from errors import UsageError
 from variations import short_name
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from rich.console import Console
 
-from config import flatten, to_json
+from config_json import flatten, to_json
 from explorax.sinks import BestEffort, TensorBoardSink, WandbSink, read_together
 from run_directory import RunDirectory
 from run_results import results_of

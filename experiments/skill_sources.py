@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from child_runs import command_of, is_tested, train_missing
-from config import Config, RunConfig, SkillsRunConfig, dataclass_from, settings_id
+from config import Config, RunConfig, SkillsRunConfig
+from config_json import dataclass_from, settings_id
 from errors import UsageError
 from explorax.config import SkillConfig
 from run_directory import RunDirectory, read_json, write_json

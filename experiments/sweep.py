@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from cli import parse, run_main
+from consoles import wide_console
 from errors import UsageError
 from skill_sources import prepare
 from sweeping.directory import ROOT, SweepDirectory
@@ -27,9 +27,6 @@ from sweeping.results import print_ranking, ranking, read_results, write_results
 from sweeping.search import search_of
 from sweeping.settings import SweepRun, first_runs
 from sweeping.spec import SweepSpec, read_spec
-
-WIDTH = 140
-"""Characters of a table in a file or a pipe."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +102,7 @@ def _report(sweep: SweepDirectory) -> None:
     files = [table]
     if draw(picture, sweep.spec, results, ranked):
         files.append(picture)
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    print_ranking(console, sweep.spec, ranked)
+    print_ranking(wide_console(), sweep.spec, ranked)
     print("\n".join(map(str, files)))
 
 

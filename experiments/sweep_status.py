@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cli import parse, run_main
+from consoles import wide_console
 from errors import UsageError
 from explorax.config import require
 from explorax.sinks.jsonl import parse_line
@@ -35,8 +36,6 @@ from sweeping.results import (
 from sweeping.spec import Metric
 
 EVERY_S = 2.0
-WIDTH = 140
-"""Characters of a table in a file or a pipe."""
 TAIL = 8192
 """Bytes in which the last line of metrics.jsonl is looked for."""
 
@@ -67,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     """Shows the sweep that the flags name."""
     sweep, console = SweepDirectory.open(parse(StatusConfig, argv).path), Console()
     if not sys.stdout.isatty():
-        Console(width=WIDTH).print(status_table(sweep))
+        wide_console().print(status_table(sweep))
         return 0
     try:
         with Live(status_table(sweep), console=console, auto_refresh=False) as live:

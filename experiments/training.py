@@ -10,7 +10,8 @@ import jax
 from rich.console import Console
 
 import provenance
-from config import Config, RunConfig, from_json, to_json
+from config import Config, RunConfig
+from config_json import from_json, to_json
 from diagnosis import what_broke
 from errors import RunError, UsageError
 from explorax.checkpoint import CheckpointError, Checkpoints

@@ -1,7 +1,7 @@
 """Settings in which the members of one program differ, and how flags and directories name them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from explorax.config import require
@@ -37,9 +37,18 @@ def short_name(values: Mapping[str, float]) -> str:
     return "-".join(f"{name.rpartition('.')[2]}{value!r}" for name, value in values.items())
 
 
-def changed(config: Any, fields: Mapping[str, Any]) -> Any:
+def value_of(config: Any, name: str) -> Any:
+    """The value of the field with this full name; None where there is none."""
+    first, _, rest = name.partition(".")
+    if not is_dataclass(config) or first not in {field.name for field in fields(config)}:
+        return None
+    value = getattr(config, first)
+    return value_of(value, rest) if rest else value
+
+
+def changed(config: Any, values: Mapping[str, Any]) -> Any:
     """``config`` with other values of the fields, whose names are as in ``hierarchy.skills``."""
-    for name, value in fields.items():
+    for name, value in values.items():
         first, _, rest = name.partition(".")
         new = changed(getattr(config, first), {rest: value}) if rest else value
         config = replace(config, **{first: new})

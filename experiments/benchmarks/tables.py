@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,15 +14,6 @@ from benchmarks.history import Document
 
 COLUMNS = ("steps/s", "of MuJoCo C", "s", "cold compile s", "cached s", "host MiB", "device MiB",
            "temp MiB")  # fmt: skip
-
-WIDTH = 120
-"""Of tables where there is no terminal."""
-
-
-def wide_console() -> Console:
-    """Standard output."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def of_section(name: str, document: Document) -> RenderableType:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pictures
 from comparisons import Report
-from config import Config, settings_id
+from config import Config
+from config_json import settings_id
 from episode_pictures import NUM_EPISODES, STAGES, stage_name
 from pages.latents import Latents, latent_section
 from pages.metatest import comparison_section, metatest_section

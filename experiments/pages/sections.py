@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import provenance
 from comparisons import metrics_of
-from config import flatten, to_json
+from config_json import flatten, to_json
 from pages.page import Block, Details, Picture, Section, Table, Text, drawn, from_file
 from presets import PRESETS
 from run_directory import RunDirectory

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from commands import is_locked, lock
-from config import flatten
+from config_json import flatten
 from errors import UsageError
 from explorax.config import require
 from run_directory import read_json, write_json, write_whole

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from child_runs import is_finished
 from comparisons import minutes
-from config import settings_id
+from config_json import settings_id
 from result_files import Scored, read_result
 from run_directory import RunDirectory
 from sweeping.directory import Entry, SweepDirectory

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from child_runs import changed_flags
-from config import Config, flatten, from_json, settings_id, to_json
+from config import Config
+from config_json import flatten, from_json, settings_id, to_json
 from explorax.config import require
 from presets import PRESETS
 from run_directory import seeds_name

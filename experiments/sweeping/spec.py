@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from config import ABOUT_THE_RUN, LOGGING, flatten, to_json
+from config_json import ABOUT_THE_RUN, LOGGING, flatten, to_json
 from errors import UsageError
 from explorax.config import HUGE, require
 from presets import PRESETS

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from config import flatten, to_json
+from config_json import flatten, to_json
 from presets import PRESETS
 
 FIELDS = sorted(flatten(to_json(PRESETS["point-maesn"])))

@@ -21,7 +21,7 @@ from ablation_runs import (
 )
 from child_runs import changed_flags
 from cli import parse
-from config import flatten, settings_id, to_json
+from config_json import flatten, settings_id, to_json
 from presets import PRESETS
 
 REWARDS = ("dense", "sparse")

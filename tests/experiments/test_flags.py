@@ -13,7 +13,7 @@ import cli
 import evaluate
 import train
 from cli import run_main
-from config import from_json, settings_id, to_json
+from config_json import from_json, settings_id, to_json
 from presets import PRESETS
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ import skills
 import train
 from child_runs import changed_flags
 from cli import parse_skills, parse_train, run_main
-from config import from_json, settings_id, to_json
+from config_json import from_json, settings_id, to_json
 from explorax.checksums import NAME
 from explorax.sinks import read_jsonl
 from learners import restore_latest, set_up

@@ -11,7 +11,8 @@ from rich.console import Console
 
 import train
 from cli import run_main
-from config import Config, from_json, to_json
+from config import Config
+from config_json import from_json, to_json
 from explorax.sinks import JsonlSink, read_jsonl
 from presets import PRESETS
 from run_directory import RunDirectory, write_json

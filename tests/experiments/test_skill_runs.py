@@ -17,7 +17,8 @@ import skill_measures as measures
 import skills
 import train
 from cli import parse_skills, run_main
-from config import Config, SkillsRunConfig, from_json, to_json
+from config import Config, SkillsRunConfig
+from config_json import from_json, to_json
 from errors import UsageError
 from explorax.parallel import task_mesh
 from explorax.sinks import SKILL_METRIC_KEYS, read_jsonl

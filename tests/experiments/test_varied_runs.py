@@ -13,7 +13,7 @@ import figure
 import report
 import train
 from cli import run_main
-from config import from_json, settings_id, to_json
+from config_json import from_json, settings_id, to_json
 from explorax.sinks import read_jsonl
 from learners import finished_state, first_state, of_seed, set_up
 from report_run import evaluate_params
