@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import re
@@ -13,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from config import Config, RunConfig, SkillsRunConfig
-from errors import RunError, UsageError
+from errors import INTERRUPTED, RunError, UsageError
 from presets import PRESETS
 from run_directory import RunDirectory, check_same
 from skill_presets import SKILL_PRESETS
@@ -127,14 +128,24 @@ def _one_line(box: str) -> str:
 
 
 def run_main(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
-    """Exit code of ``main``: 2 and one line for what the user did wrong, 1 for a failed run."""
+    """Exit code of ``main``: 2 and one line for what the user did wrong, 1 for a failed run.
+
+    130 where it is interrupted and does not say so itself.
+    """
     try:
         return main(sys.argv[1:] if argv is None else argv)
     except (UsageError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = "" if error.filename is None else f"{error.filename}: "
+            print(f"error: {where}{error.strerror}", file=sys.stderr)
+            return 1
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED

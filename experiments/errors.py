@@ -1,5 +1,8 @@
 """What the user can do something about."""
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
 
 class UsageError(Exception):
     """One line that names the flag, field or path that is wrong; the exit code is 2."""

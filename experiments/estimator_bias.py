@@ -3,7 +3,6 @@
 ``python experiments/estimator_bias.py``. Exit codes: 0 done, 2 wrong flags.
 """
 
-import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import parse, run_main
+from csv_files import write_csv
 from explorax.config import require
 
 
@@ -90,11 +90,7 @@ def main(argv: Sequence[str]) -> int:
     for row in rows:
         table.add_row(*map(str, row.values()))
     Console().print(table)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    with config.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(config.out, rows)
     print(config.out)
     return 0
 

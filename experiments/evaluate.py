@@ -11,9 +11,9 @@ from pathlib import Path
 import tyro
 
 from cli import parse, run_main
-from config import Config, MetaTestConfig
+from config import HORIZON, Config, MetaTestConfig
 from errors import UsageError
-from explorax.config import require_sizes
+from explorax.config import MOST_STEPS, require, require_sizes
 from run_directory import RunDirectory
 
 
@@ -40,6 +40,9 @@ class EvaluateConfig:
     def __post_init__(self):
         require_sizes(self, "", "num_tasks", "num_iterations")
         require_sizes(self, "", "episodes", low=2)
+        most = MOST_STEPS // max(HORIZON.values())
+        together = self.num_tasks * self.episodes
+        require(together <= most, "episodes", f"with num_tasks make {together}, more than {most}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,7 +53,10 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"tasks: {asked.tasks}: there is no such file")
     if not run.checkpoints.is_dir():
         raise UsageError(f"{run.checkpoints}: is missing; there is nothing to evaluate yet")
-    evaluate(asked, run)
+    from runtime import needing_memory
+
+    with needing_memory():
+        evaluate(asked, run)
     return 0
 
 

@@ -52,7 +52,10 @@ def main(argv: Sequence[str]) -> int:
     for run, _ in seeds:
         if not run.checkpoints.is_dir():
             raise UsageError(f"{run.checkpoints}: is missing; there is nothing to draw yet")
-    explore(seeds, asked.task, out)
+    from runtime import needing_memory
+
+    with needing_memory():
+        explore(seeds, asked.task, out)
     return 0
 
 

@@ -21,4 +21,4 @@ def import_extra(name: str, extra: str, wanted_by: str = "executor") -> ModuleTy
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = f"{wanted_by}: the package {error.name} is not installed"
-        raise UsageError(f"{missing}; python -m pip install -e '.[{extra}]'") from error
+        raise UsageError(f"{missing}; pip install -e '.[{extra}]'") from error

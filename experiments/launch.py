@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from config import Config, RunConfig
+from errors import INTERRUPTED
 from processes import in_step
 from run_directory import RunDirectory
 from skill_sources import prepare
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=RunConfig)
 Report = Callable[[RunDirectory[C], "FitResult", "Console"], None]
 TestAlong = Callable[[C, "PyTree"], None]
-
-INTERRUPTED = 130
 
 
 def launch(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
@@ -83,8 +82,7 @@ def _run(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
             logs.exit_code = 128 + signal
             console.print(
                 f"stopped by {signal.name} after {setup.kind.iteration} {result.meta_iteration}; "
-                f"resume with: python experiments/{config.target}.py --run-dir {directory.path} "
-                "--resume",
+                f"resume with: make {config.target} ARGS='--run-dir {directory.path} --resume'",
                 soft_wrap=True,
                 highlight=False,
             )

@@ -5,7 +5,6 @@ iterations and in MuJoCo's C engine, which solves every contact to convergence.
 Exit codes: 0 done, 2 wrong flags.
 """
 
-import csv
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cli import parse, run_main
+from csv_files import write_csv
 from explorax.config import require
 
 SETTINGS = ((1, 4), (2, 4), (3, 6), (5, 10), (10, 20))
@@ -125,11 +125,7 @@ def main(argv: Sequence[str]) -> int:
         table.add_row(*map(str, row.values()))
     Console().print(table)
     out = config.out or Path("runs") / f"physics-{config.suite}.csv"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(out, rows)
     print(out)
     return 0
 

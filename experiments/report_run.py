@@ -17,7 +17,7 @@ from episode_pictures import draw_episodes, is_drawn
 from errors import UsageError
 from explorax.metatest import MetaTestResult
 from explorax.parallel import everywhere, replicate, task_mesh
-from explorax.sinks import finite_or_none, read_jsonl
+from explorax.sinks import finite_or_none
 from explorax.train import FitResult
 from explorax.types import PyTree, Task
 from learners import of_seed
@@ -27,6 +27,7 @@ from reports import (
     INTERVAL,
     about,
     do_nothing,
+    draw_training,
     files_of,
     held_out_tasks,
     print_files,
@@ -143,7 +144,7 @@ def report_training(run: RunDirectory[Config], result: FitResult, console: Conso
         run, run.path, result.meta_iteration, test, params, tasks, None, say
     )
     for i, (member, its) in enumerate(zip(run.members(), config.members(), strict=True)):
-        paths += draw_training(member)
+        paths += draw_training(member, pictures.training_curve)
         if is_drawn(config.env):
             with waiting(say, "drawing episodes"):
                 paths += draw_episodes(its, of_seed(config, params, i), tasks, member.path)
@@ -195,16 +196,6 @@ def report_metatest(
 def out_of_member(run: RunDirectory[Config], member: RunDirectory, out: Path) -> Path:
     """Where in ``out`` the files of one of the run's members go."""
     return out / member.path.relative_to(run.path)
-
-
-def draw_training(run: RunDirectory[Config]) -> list[Path]:
-    """The learning curve, where there is one."""
-    records = read_jsonl(run.metrics) if run.metrics.exists() else []
-    if not records:
-        return []
-    path = run.path / "training.png"
-    pictures.training_curve(path, records, title=title(run))
-    return [path]
 
 
 def draw_metatest(run: RunDirectory[Config], out: Path, report: dict[str, Any]) -> Path:

@@ -1,6 +1,5 @@
 """Measures a run's skills on held-out tasks and says what they do: JSON, CSV, pictures, a table."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -13,11 +12,20 @@ from rich.table import Table
 
 import pictures
 from config import SkillsRunConfig
-from explorax.sinks import read_jsonl
+from csv_files import write_csv
 from explorax.train import FitResult
 from explorax.types import PyTree
 from learners import of_seed
-from reports import INTERVAL, about, files_of, print_files, summarise, title, waiting
+from reports import (
+    INTERVAL,
+    about,
+    draw_training,
+    files_of,
+    print_files,
+    summarise,
+    title,
+    waiting,
+)
 from run_directory import RunDirectory, write_json
 from runtime import import_envs
 from skill_evaluation import Found, SkillTest, measure, set_up_test
@@ -41,7 +49,12 @@ def report_skills(run: RunDirectory[SkillsRunConfig], result: FitResult, console
         write_json(json_file, about(member, result.meta_iteration) | reports[-1])
         write_csv(csv_file, rows_of(of_member, test.numbered))
         with waiting(say, "drawing skills"):
-            paths += [json_file, csv_file, *draw_training(member), *draw_skills(member, of_member)]
+            paths += [
+                json_file,
+                csv_file,
+                *draw_training(member, pictures.skill_curves),
+                *draw_skills(member, of_member),
+            ]
     print_summary(console, reports, files_of(run) + paths)
 
 
@@ -137,24 +150,6 @@ def rows_of(found: Found, numbered: bool) -> list[dict[str, Any]]:
     columns |= {f"displacement_{p}": x for p, x in enumerate(found.moved.T)}
     table = zip(*map(rounded, columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in table]
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """A header, then a line per row."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def draw_training(run: RunDirectory[SkillsRunConfig]) -> list[Path]:
-    """The learning curves, where there are any."""
-    records = read_jsonl(run.metrics) if run.metrics.exists() else []
-    if not records:
-        return []
-    path = run.path / "training.png"
-    pictures.skill_curves(path, records, title=title(run))
-    return [path]
 
 
 def draw_skills(run: RunDirectory[SkillsRunConfig], found: Found) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from config_json import settings_id
 from explorax.adapt import task_axes
 from explorax.nets import Policy
 from explorax.rollout import TaskParams, returns_and_success, rollout
-from explorax.sinks import finite_or_none
+from explorax.sinks import finite_or_none, read_jsonl
 from explorax.types import Env, Gaussian, Task
 from run_directory import RunDirectory
 
@@ -108,6 +108,16 @@ def waiting(console: Console, what: str) -> Iterator[None]:
         console.print(f"{what}…")
         yield
     console.print(f"{what} took {time.monotonic() - start:.1f} s", highlight=False)
+
+
+def draw_training(run: RunDirectory, curves: Callable[..., None]) -> list[Path]:
+    """training.png, where there was training; ``curves`` draws metrics into it."""
+    records = read_jsonl(run.metrics) if run.metrics.exists() else []
+    if not records:
+        return []
+    path = run.path / "training.png"
+    curves(path, records, title=title(run))
+    return [path]
 
 
 def files_of(run: RunDirectory) -> list[Path]:

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     sweep = SweepDirectory(asked.path, read_spec(asked.spec))
     runs = _known_runs(asked.spec, sweep.spec)
     if runs[0].config.vary and not sweep.path.exists():
-        check_traceable(asked.spec, runs[0])
+        check_vmap(asked.spec, runs[0])
     with executor_of(asked, sweep.path) as execute, sweep.begin():
         for run in runs:
             prepare(run.config)  # skills that several runs need are discovered once, before them
@@ -77,7 +77,7 @@ def _known_runs(file: Path, spec: SweepSpec) -> list[SweepRun]:
         raise UsageError(f"{file}: {error}") from error
 
 
-def check_traceable(file: Path, run: SweepRun) -> None:
+def check_vmap(file: Path, run: SweepRun) -> None:
     """Raises UsageError for a field of ``vmap`` that cannot differ within a program.
 
     A process of its own finds out, on a CPU: jax would take the devices from the runs.

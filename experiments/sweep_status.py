@@ -18,15 +18,15 @@ from rich.table import Table
 
 from cli import parse, run_main
 from consoles import wide_console
-from errors import UsageError
+from errors import INTERRUPTED, UsageError
 from explorax.config import require
 from explorax.sinks.jsonl import parse_line
-from launch import INTERRUPTED
 from run_directory import RunDirectory
 from sweeping.directory import ROOT, State, SweepDirectory
 from sweeping.results import (
     has_finished,
     members_of,
+    members_of_entry,
     report_of,
     score_of,
     show_name,
@@ -87,11 +87,8 @@ def status_table(sweep: SweepDirectory) -> Table:
         members = members_of(RunDirectory.open(path)) if has_begun else {}
         for entry in entries:
             fields = [show_value(entry.fields[name]) for name in sweep.spec.fields]
-            its = {member.config.seed: member for member in members.get(entry.settings_id, [])}
-            for seed in entry.seeds:
-                member = its.get(seed)
-                if has_begun and member is None:
-                    raise UsageError(f"{path}: is no run of seed {seed} and these settings")
+            its = members_of_entry(members, entry, path) if has_begun else [None] * len(entry.seeds)
+            for seed, member in zip(entry.seeds, its, strict=True):
                 about = [state, entry.settings_id, str(seed)]
                 rows.append([*about, *fields, *_progress(sweep.spec.metric, member, state)])
     counts = {state: sum(row[0] == state for row in rows) for state in COLOURS}

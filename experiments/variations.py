@@ -1,4 +1,4 @@
-"""Settings in which the members of one program differ, and how flags and directories name them."""
+"""Settings by the full names of their fields; how flags and directories name several."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -39,11 +39,11 @@ def short_name(values: Mapping[str, float]) -> str:
 
 def value_of(config: Any, name: str) -> Any:
     """The value of the field with this full name; None where there is none."""
-    first, _, rest = name.partition(".")
+    first, dot, rest = name.partition(".")
     if not is_dataclass(config) or first not in {field.name for field in fields(config)}:
         return None
     value = getattr(config, first)
-    return value_of(value, rest) if rest else value
+    return value_of(value, rest) if dot else value
 
 
 def changed(config: Any, values: Mapping[str, Any]) -> Any:

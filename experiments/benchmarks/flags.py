@@ -34,7 +34,8 @@ class BenchConfig:
     num_episodes: int = 0
     """Episodes per task and stage, or of skills per iteration (0: the preset's)."""
     devices: int = 0
-    """Most devices to use; 0: every accelerator there is, else one CPU device per core."""
+    """Most devices to use, but in the section devices; 0: every accelerator there is, else one CPU
+    device per core."""
     repeats: int = 5
     """Timed calls per program, after one that is not; the median counts."""
     budget_s: float = 5.0
@@ -59,7 +60,7 @@ class BenchConfig:
                 "least 2")  # fmt: skip
         require(0 <= self.devices <= 1024, "devices", "must be in 0..1024")
         require(self.repeats >= 1, "repeats", "must be at least 1")
-        require(self.sweep_points >= 1, "sweep_points", "must be at least 1")
+        require(1 <= self.sweep_points <= 10, "sweep_points", "must be in 1..10")
         for name in ("budget_s", "timeout_s"):
             require(getattr(self, name) > 0, name, "must be positive")
         require(self.max_minutes >= 0, "max_minutes", "must not be negative")

@@ -26,7 +26,7 @@ def read_all(path: Path) -> list[Document]:
     """
     if not path.is_file():
         raise UsageError(f"history: {path}: there is no such file; `make bench` writes it")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _read(path, "history").splitlines()
     return [_document(line, f"history: {path}:{n}") for n, line in enumerate(lines, 1)]
 
 
@@ -38,15 +38,27 @@ def read_one(path: Path) -> Document:
     """
     if not path.is_file():
         raise UsageError(f"against: {path}: there is no such file")
-    return _document(path.read_text(encoding="utf-8"), f"against: {path}")
+    return _document(_read(path, "against"), f"against: {path}")
+
+
+def _read(path: Path, field: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{field}: {path}: is no text ({error})") from error
 
 
 def _document(text: str, where: str) -> Document:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: is no JSON ({error})") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    parts = ("machine", "devices", "rows")
+    if (
+        not isinstance(document, dict)
+        or document.get("format") != FORMAT
+        or not all(isinstance(document.get(part), dict) for part in parts)
+    ):
         raise UsageError(f"{where}: is no benchmark of this version (format {FORMAT})")
     return document
 
@@ -60,7 +72,7 @@ def machine_name(document: Document) -> str:
     """Processor, cores and devices."""
     machine, devices = document["machine"], document["devices"]
     cpu = f"{machine['processor']}, {machine['cores']} cores"
-    is_cpu = devices.get("platform", "cpu") == "cpu"
+    is_cpu = devices.get("platform") in (None, "cpu")  # None: they could not be asked for
     return cpu if is_cpu else f"{cpu}, {devices['count']} × {devices['kind']}"
 
 

@@ -19,9 +19,9 @@ from benchmarks.cases import (
     programs_of,
     trace_directory,
 )
+from benchmarks.doubling import doublings, knee, to_the_knee
 from benchmarks.flags import BenchConfig, SectionName
 from benchmarks.runner import Timer
-from benchmarks.sweeps import doublings, knee, to_the_knee
 from config import Config
 from explorax.config import Optimizer
 from presets import PRESETS

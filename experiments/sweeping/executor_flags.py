@@ -61,7 +61,7 @@ class ExecutorConfig:
 
 
 MEANT_FOR: dict[str, tuple[Where, ...]] = {
-    "cpus_per_run": ("ray", "slurm", "slurm-local"),
+    "cpus_per_run": ("ray", "slurm"),
     "gpus_per_run": ("ray", "slurm", "slurm-local"),
     "ray_address": ("ray",),
     "slurm_partition": ("slurm",),

@@ -3,7 +3,7 @@
 import csv
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, get_args
@@ -14,6 +14,7 @@ from rich.table import Table
 from child_runs import is_finished
 from comparisons import minutes
 from config_json import settings_id
+from errors import UsageError
 from result_files import Scored, read_result
 from run_directory import RunDirectory
 from sweeping.directory import Entry, SweepDirectory
@@ -87,11 +88,27 @@ def read_results(sweep: SweepDirectory) -> list[Result]:
         if not has_finished(path):
             continue
         members = members_of(RunDirectory.open(path))
-        for entry, member in [(e, m) for e in entries for m in members[e.settings_id]]:
-            report = report_of(member.path)
-            scores = {str(m): score_of(m, report) for m in columns_of(sweep.spec.metric)}
-            results.append(Result(entry, member.config.seed, scores, minutes([member.path])))
+        for entry in entries:
+            for member in members_of_entry(members, entry, path):
+                report = report_of(member.path)
+                scores = {str(m): score_of(m, report) for m in columns_of(sweep.spec.metric)}
+                results.append(Result(entry, member.config.seed, scores, minutes([member.path])))
     return results
+
+
+def members_of_entry(
+    members: Mapping[str, Sequence[RunDirectory]], entry: Entry, path: Path
+) -> Sequence[RunDirectory]:
+    """Those of a setting, one per seed in the manifest's order.
+
+    Raises:
+      UsageError: the run in ``path`` has others.
+    """
+    found = {member.config.seed: member for member in members.get(entry.settings_id, [])}
+    for seed in entry.seeds:
+        if seed not in found:
+            raise UsageError(f"{path}: is no run of seed {seed} and these settings")
+    return [found[seed] for seed in entry.seeds]
 
 
 def write_results(path: Path, spec: SweepSpec, results: Sequence[Result]) -> None:
@@ -134,8 +151,9 @@ def mean_or_none(values: Sequence[float | None]) -> float | None:
 
 
 def print_ranking(console: Console, spec: SweepSpec, ranked: Sequence[Ranked]) -> None:
-    """The best settings."""
-    metrics = columns_of(spec.metric)
+    """The best settings, without scores that no run has."""
+    has = lambda m: any(r.scores[str(m)] is not None for x in ranked for r in x.results)  # noqa: E731
+    metrics = [m for m in columns_of(spec.metric) if m == spec.metric or has(m)]
     table = Table(title=f"Best settings by {spec.metric}, mean over seeds, held-out tasks")
     shown = map(show_name, spec.fields)
     for title in (*shown, "seeds", *map(str, metrics), f"{spec.metric}\nof seeds"):

@@ -10,10 +10,10 @@ import bench
 from benchmarks import runner
 from benchmarks.cases import MATRIX, PHASES, Case, config_of, name_of, programs_of
 from benchmarks.derived import MEANINGS, phase_shares, seed_costs
+from benchmarks.doubling import doublings, knee, to_the_knee
 from benchmarks.flops import policy_flops
 from benchmarks.runner import in_own_process
 from benchmarks.sections import SECTIONS
-from benchmarks.sweeps import doublings, knee, to_the_knee
 from cli import run_main
 from explorax.algos.maesn import maesn
 
@@ -156,6 +156,7 @@ def speeds(*values):
         (speeds(100, 190, 300, 310, 320, 999), 0, 5, 4),  # two are no tenth more than the third
         (speeds(100, 190, 150, 400, 410, 999), 0, 5, 8),  # one that does not pay may be noise
         (speeds(100, 105, 101, 300, 310, 999), 8, 5, 8),  # below the least none is left out
+        (speeds(100, 100, 100, 100, 999), 8, 4, 1),  # and at the least it ends
         (speeds(100, 190, None, 999), 0, 3, 2),
         (speeds(None, 999), 0, 1, None),
     ],

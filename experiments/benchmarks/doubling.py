@@ -1,12 +1,11 @@
 """Doubling a size until it no longer pays."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+
+from benchmarks.derived import Row
 
 WORTH = 1.1
 """A doubling pays where steps/s grow by this much."""
-
-Row = Mapping[str, Any]
 
 
 def to_the_knee(
@@ -29,7 +28,7 @@ def to_the_knee(
         if "error" in row:
             break
         vain = 0 if row["steps_per_s"] >= WORTH * best else vain + 1
-        if vain == 2 and size >= at_least:
+        if vain >= 2 and size >= at_least:
             break
         size, best = 2 * size, max(best, row["steps_per_s"])
     return rows

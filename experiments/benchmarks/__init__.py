@@ -1,0 +1,1 @@
+"""Speed, compile time and memory: what ``bench.py`` times, tables and draws."""

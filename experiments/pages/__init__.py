@@ -1,0 +1,1 @@
+"""Pages of HTML on finished runs, which ``report.py`` writes."""

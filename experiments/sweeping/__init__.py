@@ -1,0 +1,1 @@
+"""Runs of many settings: what ``sweep.py`` and ``sweep_status.py`` are made of."""
