@@ -59,6 +59,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "hmrl-skills-c1": ("hmrl-skills", {f"{_OPTIONS}.length": 1}),
     "hmrl-skills-c5": ("hmrl-skills", {f"{_OPTIONS}.length": 5}),
     "hmrl-skills-c25": ("hmrl-skills", {f"{_OPTIONS}.length": 25}),
+    "hmrl-skills-beta0.1": ("hmrl-skills", {f"{_OPTIONS}.intrinsic_coef": 0.1}),
+    "hmrl-skills-beta1": ("hmrl-skills", {f"{_OPTIONS}.intrinsic_coef": 1.0}),
     "hmrl-skills-residual": ("hmrl-skills", {f"{_OPTIONS}.residual": True}),
 }
 """The row that each variant changes, and the fields in which it does."""

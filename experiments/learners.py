@@ -122,8 +122,13 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
     # Brax's learners take seconds to import.
     from explorax.algos import diayn, hmrl
 
-    skills = diayn.skill_set(env, source_of(config).config)
-    return hmrl.build(env, skills, hierarchy.options, config.meta, mesh)
+    found = source_of(config).config
+    features = features_of(config.env.name, env, "skills.features", found.features)
+    skills = diayn.skill_set(env, features, found)
+    try:
+        return hmrl.build(env, skills, hierarchy.options, config.meta, mesh)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def features_of(name: str, env: Any, field: str, asked: str) -> tuple[int, ...]:
@@ -167,7 +172,7 @@ def first_state(config: RunConfig, setup: Setup) -> LearnerState:
 
 
 def discovered_skills(config: Config) -> PyTree:
-    """theta of the skills, from the newest checkpoints of their runs.
+    """The frozen skills, from the newest checkpoints of their runs.
 
     Returns:
       Leaves with a leading axis of members, where the run has several.
@@ -190,7 +195,7 @@ def discovered_skills(config: Config) -> PyTree:
 
 
 def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
-    """theta of all seeds; the rest of the state, which is large, is let go.
+    """Those of all seeds; the rest of the state, which is large, is let go.
 
     Raises:
       UsageError: the newest whole checkpoint is not the run's last.
@@ -202,7 +207,10 @@ def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
             f"hierarchy.skills_dir: {run.path} is at {done} of {asked} iterations; "
             f"`make skills` goes on with --resume --run-dir {run.path}"
         )
-    return jax.device_get(state.params.sac.policy)
+    # Brax's learners take seconds to import.
+    from explorax.algos.diayn import frozen
+
+    return jax.device_get(frozen(state.params))
 
 
 def of_seed(config: RunConfig, params: PyTree, member: int) -> PyTree:

@@ -139,15 +139,13 @@ def test_unroll_over_tasks_equals_a_loop_over_them(adapt):
     params, _ = sampled()
     tasks = ENV.sample_tasks(jax.random.key(7), 3)
     keys = jax.random.split(jax.random.key(8), 3)
-    scale = jnp.array([1.0, 0.5])
+    step_sizes = jax.tree.map(lambda a: jnp.stack([a, a / 2]), STEP_SIZES)
 
     @jax.jit
     def run(tasks, keys):
         latents = jax.tree.map(lambda x: jnp.tile(x, (len(keys), 1)), LATENT)
         start = params._replace(latent=latents)
-        return unroll(
-            ENV, POLICY, config, start, STEP_SIZES, scale, tasks, keys, lambda batch: batch
-        )
+        return unroll(ENV, POLICY, config, start, step_sizes, tasks, keys, lambda batch: batch)
 
     together = run(tasks, keys)
     for i in range(3):
@@ -171,9 +169,9 @@ def test_unroll_improves_the_point_robot():
     def mean_return(batch: Batch):
         return jnp.mean(jnp.sum(batch.trajectory.reward, axis=-1))
 
-    ones = StepSizes(Gaussian(jnp.ones(2), jnp.ones(2)), jnp.asarray(0.0))
+    ones = StepSizes(Gaussian(jnp.ones((6, 2)), jnp.ones((6, 2))), jnp.zeros(6))
     keys = jax.random.split(jax.random.key(1), 8)
-    score = unroll(ENV, policy, config, params, ones, jnp.ones(6), tasks, keys, mean_return)
+    score = unroll(ENV, policy, config, params, ones, tasks, keys, mean_return)
     before, after = jnp.mean(score[0]), jnp.mean(score[-1])
     assert after > before + 3.0
 

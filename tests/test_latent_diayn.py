@@ -266,7 +266,8 @@ def test_what_was_found_is_remembered():
     _, params, batch = sampled()
     episodes = jax.tree.map(lambda x: x[0, 0], batch.trajectory)
     episodes = episodes._replace(reward=episodes.task_reward)
-    appraisal = intrinsic.until_success(REWARD, MAESN, params.discriminator, jnp.float32(0.5))
+    pay = partial(intrinsic.intrinsic_reward, REWARD, params.discriminator)
+    appraisal = intrinsic.until_success(pay, MAESN, jnp.float32(0.5))
     appraise, memory, pays = jax.jit(appraisal.batch), appraisal.init, []
     for success in (0.0, 1.0, 0.0):
         none = jnp.zeros_like(episodes.success).at[1, 2].set(success)

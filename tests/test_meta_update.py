@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from explorax import meta_update, metatest, parallel
-from explorax.adapt import latent_objective, make_batch, task_axes
+from explorax.adapt import StepSizes, latent_objective, make_batch, task_axes
 from explorax.algos.latent_space import latent_space
 from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
@@ -249,8 +249,13 @@ def test_meta_test_equals_a_plain_loop():
             )
 
 
-def test_step_size_is_halved_from_the_second_iteration_on():
-    np.testing.assert_array_equal(meta_update.step_size_scale(4), [1, 1, 0.5, 0.25, 0.125])
+def test_latents_steps_are_halved_again_and_again_and_thetas_once():
+    alpha = StepSizes(Gaussian(jnp.array([2.0]), jnp.array([3.0])), jnp.float32(5.0))
+    stages = meta_update.meta_test_step_sizes(alpha, 4)
+    halved = np.array([1, 1, 0.5, 0.25, 0.125])[:, None]
+    np.testing.assert_array_equal(stages.latent.mean, 2 * halved)
+    np.testing.assert_array_equal(stages.latent.log_std, 3 * halved)
+    np.testing.assert_array_equal(stages.policy, [5, 2.5, 2.5, 2.5, 2.5])
 
 
 @pytest.mark.slow

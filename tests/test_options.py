@@ -15,12 +15,13 @@ from explorax.config import OptionConfig
 from explorax.meta_update import over_seeds
 from explorax.metatest import meta_test
 from explorax.nets import Policy, controller_policy
-from explorax.options import Options, SkillSet
+from explorax.options import FrozenSkills, Options, SkillSet
 from explorax.types import Gaussian, SkillChoice
 from explorax_envs.point import Point
 from trees import assert_close
 
 DIRECTIONS = jnp.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+FROZEN = FrozenSkills(DIRECTIONS, (), ())
 LENGTH, DISCOUNT = 5, 0.9
 
 
@@ -31,7 +32,11 @@ def moving_skills(std=0.0):
         mean = jnp.arctanh(0.5) * (skill @ theta)
         return Gaussian(mean, jnp.full_like(mean, jnp.log(std)))
 
-    return SkillSet(Policy(lambda key: DIRECTIONS, apply), 3)
+    def told(frozen, obs, skill):  # right of 0 it was probably the first
+        logits = jnp.pad(obs[..., :1], [(0, 0)] * (obs.ndim - 1) + [(0, 2)])
+        return jnp.sum(skill * jax.nn.log_softmax(logits), axis=-1) + jnp.log(3.0)
+
+    return SkillSet(Policy(lambda key: DIRECTIONS, apply), 3, lambda key: FROZEN, told)
 
 
 def options_of(env=None, std=0.0, **config):
@@ -165,10 +170,12 @@ def test_a_controller_learns_point():
     options = OptionConfig(length=LENGTH)
     learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
     assert learner.steps_per_update == 2 * 10 * 20 * env.horizon
-    state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0), np.array(DIRECTIONS)), mesh)
+    state = parallel.replicate(
+        jax.jit(learner.init)(jax.random.key(0), jax.device_get(FROZEN)), mesh
+    )
     program = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=20))
     state, metrics = program(state)
-    np.testing.assert_array_equal(state.params.skills, DIRECTIONS)
+    np.testing.assert_array_equal(state.params.skills.policy, DIRECTIONS)
     assert metrics["finite"].all()
     assert metrics["return_post"][-3:].mean() > metrics["return_post"][:3].mean() + 1.0
     assert metrics["skill_entropy"][0] > 0.95 * np.log(3) > metrics["skill_entropy"][-1]
@@ -186,14 +193,14 @@ def test_every_seed_has_skills_of_its_own_and_learns_nothing_of_them():
     config = replace(CONFIG, num_train_tasks=2, meta_batch_size=2, num_episodes=4)
     learner = hmrl.build(env, moving_skills(0.2), OptionConfig(length=LENGTH), config, mesh)
     keys = jax.vmap(jax.random.key)(jnp.array([0, 0]))
-    skills = np.stack([DIRECTIONS, -0.5 * DIRECTIONS])
+    skills = FrozenSkills(np.stack([DIRECTIONS, -0.5 * DIRECTIONS]), (), ())
     together = over_seeds(learner)
     state, metrics = jax.jit(together.update)(jax.jit(together.init)(keys, skills))
-    np.testing.assert_array_equal(state.params.skills, skills)
+    np.testing.assert_array_equal(state.params.skills.policy, skills.policy)
     assert metrics["return_pre"][0] != metrics["return_pre"][1]
     update = jax.jit(learner.update)
     for i in (0, 1):
-        alone, _ = update(jax.jit(learner.init)(keys[i], skills[i]))
+        alone, _ = update(jax.jit(learner.init)(keys[i], FrozenSkills(skills.policy[i], (), ())))
         of_seed = jax.tree.map(lambda x, i=i: x[i], state)
         assert_close(alone, of_seed, rtol=1e-4, atol=1e-5)
     assert update._cache_size() == 1
@@ -205,7 +212,7 @@ def test_episodes_are_watched_step_by_step(env):
     mesh = parallel.task_mesh(2, 1)
     options = OptionConfig(length=LENGTH, residual=True)
     learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
-    state = jax.jit(learner.init)(jax.random.key(0), DIRECTIONS)
+    state = jax.jit(learner.init)(jax.random.key(0), FROZEN)
     tasks, keys = env.sample_tasks(jax.random.key(3), 2), jax.random.split(jax.random.key(4))
 
     @jax.jit
@@ -220,6 +227,41 @@ def test_episodes_are_watched_step_by_step(env):
     np.testing.assert_allclose(obs[..., ::LENGTH, :], trajectory.obs, atol=1e-5)
     moved = jnp.linalg.norm(jnp.diff(obs, axis=-2), axis=-1)
     assert 0 < moved.max() < 0.2 * np.sqrt(2)
+
+
+def of_choices(intrinsic_coef, env=None):
+    """Of 2 tasks, 4 episodes before adaptation and 4 after one step; batch, leading axes (S, N)."""
+    mesh, env = parallel.task_mesh(2, 1), env or Point()
+    options = OptionConfig(length=LENGTH, intrinsic_coef=intrinsic_coef)
+    learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
+    state = jax.jit(learner.init)(jax.random.key(0), FROZEN)
+    tasks, keys = env.sample_tasks(jax.random.key(3), 2), jax.random.split(jax.random.key(4))
+    adapt = lambda params: learner.adapt(env, params, 1, 4, tasks, keys, lambda batch: batch)  # noqa: E731
+    return jax.jit(adapt)(state.params)
+
+
+def test_choices_are_paid_for_being_told_apart_by_where_they_lead():
+    """log q(k | s') - log p(k), by hand; the last choice of an episode is paid nothing."""
+    usual, batch = (of_choices(beta, Point(reward="sparse")) for beta in (0.0, 0.5))
+    trajectory = jax.tree.map(lambda x: x[0], batch.trajectory)  # (N, K, T)
+    x = trajectory.obs[..., 1:, 0]
+    rest = np.log(np.exp(x) + 2.0)
+    bonus = np.where(trajectory.action[..., :-1, 0] == 1.0, x - rest, -rest) + np.log(3.0)
+    expected = usual.trajectory.reward[0] + 0.5 * np.pad(bonus, [(0, 0), (0, 0), (0, 1)])
+    np.testing.assert_allclose(trajectory.reward, expected, atol=1e-5)
+    np.testing.assert_array_equal(trajectory.obs, usual.trajectory.obs[0])
+    before, after = usual.episode_advantage[0], batch.episode_advantage[0]
+    assert not np.any(before), "a sparse reward that nobody finds tells no episodes apart"
+    assert np.all(np.std(after, axis=-1) > 0.5)
+
+
+def test_a_paid_controller_needs_an_inner_step():
+    config = replace(CONFIG, num_inner_steps=0)
+    options = OptionConfig(length=LENGTH, intrinsic_coef=0.1)
+    with pytest.raises(ValueError, match=r"meta\.num_inner_steps: must not be 0 when"):
+        hmrl.build(Point(), moving_skills(), options, config, parallel.task_mesh(2, 1))
+    with pytest.raises(ValueError, match=r"options\.intrinsic_coef: must not be negative"):
+        OptionConfig(intrinsic_coef=-0.1)
 
 
 def test_options_have_to_divide_the_horizon():

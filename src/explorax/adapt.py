@@ -1,6 +1,7 @@
 """The inner loop: roll out, take one gradient step on what a task may adapt, repeat."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -174,12 +175,12 @@ def per_task(adapt: Adapt, params: TaskParams, num_tasks: int) -> TaskParams:
     """Gives theta the task axis that ``task_axes`` promises; the latents have theirs."""
     if adapt == "latents":
         return params
-    return params._replace(policy=for_each_task(params.policy, num_tasks))
+    return params._replace(policy=for_each(params.policy, num_tasks))
 
 
-def for_each_task(tree: PyTree, num_tasks: int) -> PyTree:
-    """``tree`` with a leading task axis, the same for all."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_tasks, *x.shape)), tree)
+def for_each(tree: PyTree, size: int) -> PyTree:
+    """``tree`` with a leading axis, of tasks or stages, the same for all."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (size, *x.shape)), tree)
 
 
 def unroll(
@@ -188,7 +189,6 @@ def unroll(
     config: MetaConfig,
     params: TaskParams,
     step_sizes: StepSizes,
-    scale: Float[Array, " S"],
     tasks: Task,
     keys: PRNGKeyArray,
     emit: Callable[[Batch], PyTree],
@@ -205,8 +205,7 @@ def unroll(
       policy: pi_theta(a | s, z).
       config: K, discount, what adapts.
       params: parameters at stage 0: latents (N, L), one theta for all.
-      step_sizes: alpha.
-      scale: factor on alpha at each stage; its length is the number of stages S.
+      step_sizes: alpha of every stage, leading axis S; the last one is of no step.
       tasks: leading axis N.
       keys: typed keys (N,), consumed.
       emit: what to keep of a task's batch at a stage.
@@ -218,23 +217,22 @@ def unroll(
     axes = task_axes(config.adapt)
     appraisal = appraisal or by_reward(config)
 
-    def adapt_one(params: TaskParams, scale: Array, batch: Batch) -> TaskParams:
-        scaled = jax.tree.map(lambda a: a * scale, step_sizes)
-        return inner_step(policy, config, params, scaled, batch)
-
-    adapt_all = jax.vmap(adapt_one, in_axes=(axes, None, 0), out_axes=axes)
+    num_stages = len(step_sizes.policy)
+    adapt_all = jax.vmap(
+        partial(inner_step, policy, config), in_axes=(axes, None, 0), out_axes=axes
+    )
     batch_all = jax.vmap(appraisal.batch, in_axes=(0, None, 0))
 
     def stage(carry, inputs):
-        (params, memory), (index, stage_scale) = carry, inputs
-        is_last = index == len(scale) - 1
+        (params, memory), (index, alpha) = carry, inputs
+        is_last = index == num_stages - 1
         episode_keys = stage_keys(keys, index, config.num_episodes)
         trajectory = rollout(env, policy, params, axes, tasks, episode_keys)
         batch, memory = batch_all(memory, is_last, trajectory)
         stay = lambda params, *_: params  # noqa: E731
-        adapted = jax.lax.cond(is_last, stay, adapt_all, params, stage_scale, batch)
+        adapted = jax.lax.cond(is_last, stay, adapt_all, params, alpha, batch)
         return (adapted, memory), jax.vmap(emit)(batch)
 
-    start = per_task(config.adapt, params, len(keys)), for_each_task(appraisal.init, len(keys))
-    _, emitted = jax.lax.scan(stage, start, (jnp.arange(len(scale)), scale))
+    start = per_task(config.adapt, params, len(keys)), for_each(appraisal.init, len(keys))
+    _, emitted = jax.lax.scan(stage, start, (jnp.arange(num_stages), step_sizes))
     return emitted

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from explorax.adapt import Batch, for_each_task, make_batch, task_axes
+from explorax.adapt import Batch, for_each, make_batch, task_axes
 from explorax.config import MetaConfig
 from explorax.curiosity import Bonus, make_bonus
 from explorax.nets import Policy
@@ -21,7 +21,7 @@ from explorax.rollout import TaskParams, rollout, stage_keys
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
 from explorax.varied import with_values
 
-CURIOSITY = 0xC0DE
+CURIOSITY = 0xC0DE0000
 """Stream of a task's bonus; episodes fold no iteration so large into the task's key."""
 
 
@@ -98,7 +98,7 @@ def learn_alone(
         improved = jax.lax.cond(is_last, stay, jax.vmap(improve), meta, outer, batch)
         return (*improved, curious), jax.vmap(emit)(batch)
 
-    learned = for_each_task((start, init_outer(config, start)), len(keys))
+    learned = for_each((start, init_outer(config, start)), len(keys))
     curious = jax.vmap(lambda key: bonus.init(jax.random.fold_in(key, CURIOSITY)))(keys)
     with jax.default_matmul_precision("highest"):
         _, emitted = jax.lax.scan(iteration, (*learned, curious), jnp.arange(num_iterations + 1))

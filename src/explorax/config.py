@@ -128,7 +128,8 @@ class MetaConfig:
     """One gradient-based meta-learner; ``explorax.algos`` says which settings are which paper."""
 
     adapt: Adapt = "latents"
-    """What the inner step moves: the task's latent distribution, theta, or both."""
+    """What an inner step moves, in meta-training and at meta-test: the task's latent distribution,
+    theta, or both."""
     num_inner_steps: int = 1
     """Inner steps per meta-update (0: the outer step sees unadapted tasks)."""
     memory_size: int = 0
@@ -203,6 +204,9 @@ class MetaConfig:
                 "meta.adapt",
                 f"must be 'params' when meta.latent_dim is 0, got '{self.adapt}'",
             )
+        if self.optimizer == "promp":  # its weight follows the KL that all epochs but one have made
+            least = "must be at least 2 when meta.optimizer is 'promp'"
+            require(self.ppo.num_epochs >= 2, "meta.ppo.num_epochs", least)
         alone = self.test_optimizer != "sgd"
         require(
             alone or self.curiosity == "none",
@@ -328,8 +332,12 @@ class OptionConfig:
     """Whether the controller adds an action of its own to the skill's, for as long."""
     init_residual_std: float = 0.1
     """Initial deviation of that action, in units of the action range [-1, 1]."""
+    intrinsic_coef: float = 0.0
+    """Weight beta (0: none) of log q(k | f(s')) - log p(k) (nats) beside the reward of an option of
+    skill k that reaches s': paid before adaptation, and at meta-test until an episode succeeds."""
 
     def __post_init__(self):
         require_finite(self, "options.")
         require_sizes(self, "options.", "length")
         require(self.init_residual_std > 0, "options.init_residual_std", "must be positive")
+        require(self.intrinsic_coef >= 0, "options.intrinsic_coef", "must not be negative")

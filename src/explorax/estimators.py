@@ -20,7 +20,10 @@ emaml        H2, and credit for the     Stadie 2018 (arXiv 1803.01118): the oute
 first_order  0                          Finn 2017, FOMAML: the inner step is a constant
 ===========  =========================  ========================================================
 
-A latent drawn once per episode is one decision, T = 1: there H12 = 0, and lvc and dice agree.
+A latent drawn once per episode is one decision, T = 1: there H12 = 0, and lvc and dice agree. An
+inner step on latents sees the draw of latents alone, as in MAESN, and one on theta the actions
+alone: that theta decides what a latent earns, too, is in no surrogate, and dice is unbiased for
+either as long as the other is held fixed.
 """
 
 from collections.abc import Callable

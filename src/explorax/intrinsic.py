@@ -1,4 +1,4 @@
-"""The intrinsic reward of latents that are skills, paid beside a task's reward.
+"""Intrinsic rewards, paid beside a task's; that of latents that are skills.
 
     r + beta (log q_phi(z | f(s')) - log p(z)),   p(z) = N(0, I)
 
@@ -20,6 +20,9 @@ from explorax.curiosity import paid, reached
 from explorax.nets import Discriminator, discriminator
 from explorax.skills import Skills, gaussian
 from explorax.types import Metrics, PyTree, Trajectory
+
+IntrinsicReward = Callable[[Trajectory], Float[Array, "K T"]]
+"""One task's trajectory -> what its steps earn beside the task's reward, nats"""
 
 
 class Intrinsic(NamedTuple):
@@ -72,51 +75,49 @@ def intrinsic_reward(
 
 
 def appraise(
-    intrinsic: Intrinsic,
+    reward: IntrinsicReward,
     config: MetaConfig,
-    phi: PyTree,
     coef: Float[Array, ""],
     pays: Float[Array, ""],
     trajectory: Trajectory,
+    in_parts: bool = False,
 ) -> Batch:
     """One task's batch, learned from reward + coef * pays * intrinsic reward.
 
     Args:
-      intrinsic: the reward beside the task's.
+      reward: the intrinsic one.
       config: discount and GAE's lambda.
-      phi: the discriminator.
       coef: beta.
       pays: 1.0 or 0.0, whether the intrinsic reward is paid at this stage.
       trajectory: leading axis K.
+      in_parts: whether the batch can be weighted again with another beta.
     """
-    bonus = pays * intrinsic_reward(intrinsic, phi, trajectory)
+    bonus = pays * reward(trajectory)
     of = lambda reward: advantages(trajectory, reward, config.discount, config.gae_lambda)  # noqa: E731
     made_of = Parts(of(trajectory.reward), of(bonus))
     learned_from = trajectory._replace(reward=trajectory.reward + coef * bonus)
     batch = standardised(learned_from, weighted(made_of, coef))
-    return batch._replace(parts=made_of) if intrinsic.config.schedule == "learned" else batch
+    return batch._replace(parts=made_of) if in_parts else batch
 
 
 def before_adaptation(
-    intrinsic: Intrinsic, config: MetaConfig, phi: PyTree, coef: Float[Array, ""]
+    reward: IntrinsicReward, config: MetaConfig, coef: Float[Array, ""], in_parts: bool = False
 ) -> Appraisal:
     """The intrinsic reward is paid at every stage but the last: meta-training."""
 
     def batch(memory: PyTree, is_last: Array, trajectory: Trajectory) -> tuple[Batch, PyTree]:
         pays = jnp.where(is_last, 0.0, 1.0)
-        return appraise(intrinsic, config, phi, coef, pays, trajectory), memory
+        return appraise(reward, config, coef, pays, trajectory, in_parts), memory
 
     return Appraisal((), batch)
 
 
-def until_success(
-    intrinsic: Intrinsic, config: MetaConfig, phi: PyTree, coef: Float[Array, ""]
-) -> Appraisal:
+def until_success(reward: IntrinsicReward, config: MetaConfig, coef: Float[Array, ""]) -> Appraisal:
     """The intrinsic reward is paid until an episode, this stage's included, succeeds: meta-test."""
 
     def batch(found: Array, _: Array, trajectory: Trajectory) -> tuple[Batch, Array]:
         found = jnp.maximum(found, jnp.max(trajectory.success))
-        return appraise(intrinsic, config, phi, coef, 1.0 - found, trajectory), found
+        return appraise(reward, config, coef, 1.0 - found, trajectory), found
 
     return Appraisal(jnp.zeros(()), batch)
 

@@ -1,6 +1,6 @@
 """One meta-update: draw tasks, roll out, adapt, roll out, outer step. One XLA program.
 
-Every method of ``explorax.algos`` is this program with other settings.
+Every method of ``explorax.algos`` but diayn is this program with other settings.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from explorax import distributions
-from explorax.adapt import Appraisal, Batch, StepSizes, for_each_task, unroll
+from explorax.adapt import Appraisal, Batch, StepSizes, for_each, unroll
 from explorax.alone import learn_alone
 from explorax.config import MetaConfig
 from explorax.nets import Policy, gaussian_mlp_policy, recurrent_policy
@@ -224,9 +224,17 @@ def meta_test_start(config: MetaConfig, meta: MetaParams) -> tuple[TaskParams, S
     return params, meta.step_sizes
 
 
-def step_size_scale(num_iterations: int) -> Float[Array, " S"]:
-    """1, 1, 1/2, 1/4, ...: alpha is halved after every iteration from the second on (MAESN)."""
-    return 0.5 ** jnp.maximum(jnp.arange(num_iterations + 1) - 1.0, 0.0)
+def meta_test_step_sizes(step_sizes: StepSizes, num_iterations: int) -> StepSizes:
+    """alpha of every meta-test iteration, leading axis S = num_iterations + 1.
+
+    For latents alpha times 1, 1, 1/2, 1/4, ...: it is halved after every iteration from the second
+    on (MAESN's code). For theta 1, 1/2, 1/2, ... (MAML: Finn 2017, appendix A.2).
+    """
+    iteration = jnp.arange(num_iterations + 1.0)
+    of_latent = 0.5 ** jnp.maximum(iteration - 1.0, 0.0)
+    of_policy = jnp.where(iteration < 1.0, 1.0, 0.5)
+    latent = jax.tree.map(lambda a: of_latent[:, None] * a, step_sizes.latent)
+    return StepSizes(latent, of_policy * step_sizes.policy)
 
 
 def adapt_from_prior(
@@ -244,10 +252,10 @@ def adapt_from_prior(
     """``AdaptFunction`` of the methods that take gradient steps on a task's own parameters."""
     config = with_values(config, {"num_episodes": num_episodes})
     start, step_sizes = meta_test_start(config, params)
-    start = start._replace(latent=for_each_task(start.latent, len(keys)))
-    scale = step_size_scale(num_iterations)
+    start = start._replace(latent=for_each(start.latent, len(keys)))
+    step_sizes = meta_test_step_sizes(step_sizes, num_iterations)
     with jax.default_matmul_precision("highest"):
-        return unroll(env, policy, config, start, step_sizes, scale, tasks, keys, emit, appraisal)
+        return unroll(env, policy, config, start, step_sizes, tasks, keys, emit, appraisal)
 
 
 def sample_stages(
@@ -263,11 +271,10 @@ def sample_stages(
     """All stages of the drawn tasks: Batch with leading axes (S, N)."""
     pick = lambda tree: jax.tree.map(lambda x: x[task_index], tree)  # noqa: E731
     params = TaskParams(pick(meta.latent), meta.policy)
-    scale = jnp.ones(config.num_inner_steps + 1)
+    step_sizes = for_each(meta.step_sizes, config.num_inner_steps + 1)
     return unroll(
-        env, policy, config, params, meta.step_sizes, scale, pick(tasks), keys,
-        lambda batch: batch, appraisal,
-    )  # fmt: skip
+        env, policy, config, params, step_sizes, pick(tasks), keys, lambda batch: batch, appraisal
+    )
 
 
 def meta_update(

@@ -4,6 +4,7 @@ A chosen skill is an option (Sutton, Precup, Singh 1999): what is learned from i
 steps, discounted within it, and the discount from one choice to the next is discount^c.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,13 +21,25 @@ NOISE = 0x5C11
 """Stream of the skills' own randomness within an episode's key."""
 
 
+class FrozenSkills(NamedTuple):
+    """What skills have learned; it never changes."""
+
+    policy: PyTree  # theta of pi(a | s, k)
+    discriminator: PyTree  # phi of q(k | f(s))
+    prior: PyTree  # of p(k)
+
+
 class SkillSet(NamedTuple):
-    """Skills that are not learned any more; their theta is data."""
+    """Skills that are not learned any more, as pure functions."""
 
     policy: Policy
     """pi(a | s, k) before its tanh, of soft actor-critic"""
     size: int
     """M, their number"""
+    init: Callable[[PRNGKeyArray], FrozenSkills]
+    """key -> untrained ones"""
+    told: Callable[[FrozenSkills, Float[Array, "*batch O"], Float[Array, "*batch M"]], Array]
+    """(skills, obs, k one-hot) -> log q(k | f(s)) - log p(k), nats, (*batch)"""
 
 
 class OptionState(NamedTuple):

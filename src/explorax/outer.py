@@ -128,7 +128,7 @@ def task_loss(
     kl_latent = distributions.kl(pre_latent, distributions.standard_normal_like(pre_latent))
     loss = -jnp.mean(surrogate) + config.kl_coef * kl_latent
     if config.optimizer != "trpo":
-        loss -= entropy_bonus(config, dist)
+        loss -= entropy_bonus(config, dist, post.trajectory.alive[:, ::stride])
     if config.estimator == "emaml":
         loss -= sum(sampling_surrogate(policy, config, p, b, credit) for p, b in pre)
     kl_pre = jnp.zeros(())
@@ -140,10 +140,12 @@ def task_loss(
     return TaskLoss(loss, kl_policy, kl_pre, kl_latent, clip_fraction)
 
 
-def entropy_bonus(config: MetaConfig, dist: ActionDist) -> Float[Array, ""]:
+def entropy_bonus(
+    config: MetaConfig, dist: ActionDist, alive: Float[Array, "K T"]
+) -> Float[Array, ""]:
     """The action entropy up to a constant, weighted; deviations count up to a largest one."""
     entropy = distributions.entropy(dist, config.ppo.entropy_max_std)
-    return config.ppo.entropy_coef * jnp.mean(entropy)
+    return config.ppo.entropy_coef * jnp.mean(entropy, where=alive > 0)
 
 
 def kl_to_sampling(dist: ActionDist, trajectory: Trajectory, stride: int = 1) -> Float[Array, ""]:
@@ -184,12 +186,11 @@ def sampling_surrogate(
     """
     trajectory, total = batch.trajectory, jnp.zeros(())
     z = jax.lax.stop_gradient(trajectory.latent)
-    if config.adapt in ("latents", "both"):
+    if config.latent_dim > 0:
         log_ratio = distributions.log_prob(params.latent, z) - trajectory.latent_log_prob
         total += jnp.sum(improvement(config, log_ratio, credit)[0])
-    if config.adapt in ("params", "both"):
-        _, log_ratio = act_again(policy, params.policy, z, batch)
-        total += jnp.sum(improvement(config, log_ratio, credit)[0] * trajectory.alive)
+    _, log_ratio = act_again(policy, params.policy, z, batch)
+    total += jnp.sum(improvement(config, log_ratio, credit)[0] * trajectory.alive)
     return total / trajectory.reward.shape[-1]
 
 

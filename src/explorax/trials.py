@@ -154,7 +154,7 @@ def trial_loss(policy: Policy, config: MetaConfig, theta: PyTree, batch: Batch) 
     surrogate, clip_fraction = improvement(config, log_ratio, _join(batch.advantage))
     nothing = jnp.zeros(())
     return TaskLoss(
-        loss=-jnp.mean(surrogate) - entropy_bonus(config, dist),
+        loss=-jnp.mean(surrogate) - entropy_bonus(config, dist, trials.alive),
         kl_policy=kl_to_sampling(dist, trials),
         kl_pre=nothing,
         kl_latent=nothing,

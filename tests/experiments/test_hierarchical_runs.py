@@ -22,6 +22,7 @@ import train
 from child_runs import changed_flags
 from cli import parse_skills, parse_train, run_main
 from config_json import from_json, settings_id, to_json
+from explorax.algos.diayn import frozen
 from explorax.checksums import NAME
 from explorax.sinks import read_jsonl
 from learners import restore_latest, set_up
@@ -109,10 +110,10 @@ def test_missing_skills_are_discovered_first(capfd):
     assert f"skills.py --preset=point-diayn --run-dir={paths[1]} " in said
     assert f"skills: {paths[0]}, {paths[1]}\n" in said
     params = final_params(Path("run"))
-    assert not np.array_equal(*jax.tree.leaves(params.skills)[-1])
+    assert not np.array_equal(*jax.tree.leaves(params.skills.policy)[-1])
     for seed, path in enumerate(paths):
         of_seed = jax.tree.map(lambda x, i=seed: x[i], params.skills)
-        assert bits(of_seed) == bits(final_params(path).sac.policy)
+        assert bits(of_seed) == bits(frozen(final_params(path)))
     runs = [RunDirectory.open(path) for path in paths]
     origins = [(str(run.path), run.run_id, settings_id(run.config)) for run in runs]
     written = json.loads(Path("run/skill_source.json").read_text())["origins"]
@@ -136,11 +137,11 @@ def test_a_run_is_whole_without_the_skills_directory(
     with monkeypatch.context() as patch:
         stop_at(patch, 1, signal.SIGTERM)
         assert run_main(train.main, flags) == 128 + signal.SIGTERM
-    policy = final_params(discovered).sac.policy
+    skills = frozen(final_params(discovered))
     discovered.rename(tmp_path / "moved")
     assert run_main(train.main, ["--resume", f"--run-dir={run_dir}"]) == 0
     assert final_bits(run_dir) == final_bits(_whole)
-    assert bits(final_params(run_dir).skills) == bits(jax.tree.map(lambda x: x[1], policy))
+    assert bits(final_params(run_dir).skills) == bits(jax.tree.map(lambda x: x[1], skills))
     reports = [json.loads((d / "metatest.json").read_text()) for d in (run_dir, _whole)]
     assert reports[0]["return"] == reports[1]["return"]
     records = read_jsonl(run_dir / "metrics.jsonl")

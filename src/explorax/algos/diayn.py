@@ -31,7 +31,7 @@ from explorax.adapt import task_axes
 from explorax.config import SkillConfig
 from explorax.meta_update import all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
-from explorax.options import SkillSet
+from explorax.options import FrozenSkills, SkillSet
 from explorax.parallel import (
     gather_over_devices,
     key_of_device,
@@ -139,15 +139,31 @@ def build(env: Env, features: tuple[int, ...], config: SkillConfig, mesh: Mesh) 
     )
 
 
-def skill_set(env: Env, config: SkillConfig) -> SkillSet:
-    """The skills that ``config`` describes, for a controller; ``params.sac.policy`` is their theta.
+def skill_set(env: Env, features: tuple[int, ...], config: SkillConfig) -> SkillSet:
+    """The skills that ``config`` describes, for a controller.
 
     Args:
       env: static environment.
+      features: indices of f(s), what the discriminator sees, in an observation.
       config: the numbers; its skills are categorical.
     """
-    size = make_skills(config).size
-    return SkillSet(make_sac(env, size, config, mean_over_devices).policy, size)
+    parts = _parts(env, features, config)
+
+    def init(key: PRNGKeyArray) -> FrozenSkills:
+        policy_key, discriminator_key = jax.random.split(key)
+        phi = parts.discriminator.init(discriminator_key)
+        return FrozenSkills(parts.sac.policy.init(policy_key), phi, parts.skills.prior)
+
+    def told(skills: FrozenSkills, obs: Array, choice: Array) -> Array:
+        code = jnp.argmax(choice, axis=-1, keepdims=True).astype(float)
+        return intrinsic_reward(parts, skills, obs[..., parts.features], code)
+
+    return SkillSet(parts.sac.policy, parts.skills.size, init, told)
+
+
+def frozen(params: SkillParams) -> FrozenSkills:
+    """What a controller needs of what was learned."""
+    return FrozenSkills(params.sac.policy, params.discriminator, params.prior)
 
 
 def _parts(env: Env, features: tuple[int, ...], config: SkillConfig) -> _Parts:
@@ -201,7 +217,10 @@ def unroll(
 
 
 def intrinsic_reward(
-    parts: _Parts, params: SkillParams, seen: Float[Array, "*batch F"], code: Array
+    parts: _Parts,
+    params: SkillParams | FrozenSkills,
+    seen: Float[Array, "*batch F"],
+    code: Float[Array, "*batch C"],
 ) -> Float[Array, "*batch"]:
     """log q(z | f) - log p(z), nats (eq. 3)."""
     outputs = parts.discriminator.apply(params.discriminator, seen)

@@ -3,13 +3,19 @@
 DIAYN's skills are frozen. A controller pi_theta(k | s, z) chooses one every c steps, z ~ N(mu_i,
 sigma_i) once per episode; its latents, or theta, adapt as in MAESN or MAML, from the reward of
 whole options. Exploration is then stochastic (skills are max-entropy policies), task-agnostic
-(skills) and task-based (latents) at once.
+(skills) and task-based (latents) at once. If so configured, an option that reaches s' earns
+
+    r + beta (log q(k | f(s')) - log p(k))
+
+before adaptation, q and p the skills' own (Eysenbach et al. 2018, eq. 3), and r alone after it; on
+a new task until one of its episodes has reached the goal.
 
 Where to read it:
   skills                           diayn
   a skill acts for c steps         options.Options
   frozen, and in the state         HMRLParams
   pi_theta(k | s, z)               nets.controller_policy
+  beta                             choice_reward, intrinsic.before_adaptation
   adaptation, outer step           as maesn, maml
 """
 
@@ -21,12 +27,14 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from explorax import meta_update
+from explorax import curiosity, meta_update
+from explorax.adapt import Batch
 from explorax.config import MetaConfig, OptionConfig, require
-from explorax.meta_update import MetaLearner, MetaState
-from explorax.nets import controller_policy
+from explorax.intrinsic import IntrinsicReward, before_adaptation, until_success
+from explorax.meta_update import MetaLearner, MetaState, Method, method_of
+from explorax.nets import Policy, controller_policy
 from explorax.optimizers import OuterState
-from explorax.options import Options, SkillSet, replay
+from explorax.options import FrozenSkills, Options, SkillSet, replay
 from explorax.outer import MetaParams
 from explorax.rollout import stage_keys
 from explorax.types import Env, Metrics, PyTree, Task, Trajectory
@@ -40,7 +48,7 @@ class HMRLParams(NamedTuple):
     """What is learned, and the skills that it is learned for."""
 
     meta: MetaParams  # the controller's
-    skills: PyTree  # theta of the skills; never changes
+    skills: FrozenSkills
 
 
 class HMRLState(NamedTuple):
@@ -58,7 +66,7 @@ def build(
 ) -> MetaLearner:
     """The meta-learner that ``config`` describes, as a controller of ``skills``.
 
-    Its ``init`` takes the skills' theta beside the key, or makes untrained skills; its states are
+    Its ``init`` takes the skills beside the key, or makes untrained ones; its states are
     HMRLStates, its parameters HMRLParams.
 
     Args:
@@ -69,9 +77,14 @@ def build(
       mesh: from ``task_mesh``.
 
     Raises:
-      ValueError: the length of an option does not divide the horizon, or the method has a memory.
+      ValueError: the length of an option does not divide the horizon, or the method has a memory,
+        or no inner step from episodes that are paid an intrinsic reward.
     """
     require(config.memory_size == 0, "meta.memory_size", "must be 0 for a controller of skills")
+    if options.intrinsic_coef > 0:
+        because = "when hierarchy.options.intrinsic_coef is positive"
+        require(config.num_inner_steps > 0, "meta.num_inner_steps", f"must not be 0 {because}")
+        require(config.test_optimizer == "sgd", "meta.test_optimizer", f"must be 'sgd' {because}")
 
     def above(env: Env, theta: PyTree) -> Options:
         return Options(env, skills, theta, options, config.discount)
@@ -85,34 +98,62 @@ def build(
         options.init_residual_std,
     )
 
-    def controller(theta: PyTree) -> MetaLearner:
-        return meta_update.build(above(env, theta), per_option(config, options), mesh, policy)
+    def controller(frozen: FrozenSkills) -> MetaLearner:
+        per_choice = per_option(config, options)
+        method = method_of(per_choice)
+        if options.intrinsic_coef > 0:
+            method = paid(method, partial(choice_reward, skills, frozen), options.intrinsic_coef)
+        return meta_update.build(above(env, frozen.policy), per_choice, mesh, policy, method)
 
-    def init(key: PRNGKeyArray, theta: PyTree | None = None) -> HMRLState:
-        if theta is None:
-            theta = skills.policy.init(jax.random.fold_in(key, UNTRAINED))
-        return with_skills(controller(theta).init(key), theta)
+    def init(key: PRNGKeyArray, frozen: FrozenSkills | None = None) -> HMRLState:
+        if frozen is None:
+            frozen = skills.init(jax.random.fold_in(key, UNTRAINED))
+        return with_skills(controller(frozen).init(key), frozen)
 
     def update(state: HMRLState) -> tuple[HMRLState, Metrics]:
-        meta, theta = state.params
-        after, metrics = controller(theta).update(MetaState(meta, *state[1:]))
-        return with_skills(after, theta), metrics
+        meta, frozen = state.params
+        after, metrics = controller(frozen).update(MetaState(meta, *state[1:]))
+        return with_skills(after, frozen), metrics
 
     def adapt(env: Env, params: HMRLParams, *args: Any, **kwargs: Any) -> PyTree:
         return controller(params.skills).adapt(
-            above(env, params.skills), params.meta, *args, **kwargs
+            above(env, params.skills.policy), params.meta, *args, **kwargs
         )
 
     def watch(env: Env, params: HMRLParams, *args: Any) -> Float[Array, "S N K T O"]:
-        return replay_all(above(env, params.skills), *args)
+        return replay_all(above(env, params.skills.policy), *args)
 
     steps_per_update = config.steps_per_update(env.horizon)
     return MetaLearner(init, update, adapt, policy, steps_per_update, watch)
 
 
-def with_skills(state: MetaState, theta: PyTree) -> HMRLState:
+def with_skills(state: MetaState, frozen: FrozenSkills) -> HMRLState:
     """``state`` of a controller, and its skills."""
-    return HMRLState(HMRLParams(state.params, theta), *state[1:])
+    return HMRLState(HMRLParams(state.params, frozen), *state[1:])
+
+
+def choice_reward(
+    skills: SkillSet, frozen: FrozenSkills, trajectory: Trajectory
+) -> Float[Array, "K T"]:
+    """log q(k | f(s')) - log p(k), nats, of every option but an episode's last, which is paid 0."""
+    state_reached, weight = curiosity.reached(trajectory.obs, trajectory.alive)
+    choice = trajectory.action[:, :-1, : skills.size]
+    return curiosity.paid(skills.told(frozen, state_reached, choice), weight)
+
+
+def paid(method: Method, reward: IntrinsicReward, beta: float) -> Method:
+    """``method``, its inner steps from episodes that earn beta * ``reward`` besides."""
+    coef = jnp.float32(beta)
+
+    def sample(env: Env, policy: Policy, config: MetaConfig, *args: Any) -> Batch:
+        return method.sample(
+            env, policy, config, *args, appraisal=before_adaptation(reward, config, coef)
+        )
+
+    def adapt(policy: Policy, config: MetaConfig, *args: Any) -> PyTree:
+        return method.adapt(policy, config, *args, appraisal=until_success(reward, config, coef))
+
+    return method._replace(sample=sample, adapt=adapt)
 
 
 def per_option(config: MetaConfig, options: OptionConfig) -> MetaConfig:

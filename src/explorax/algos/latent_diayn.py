@@ -37,6 +37,7 @@ from explorax.intrinsic import (
     before_adaptation,
     coefficient,
     discriminator_step,
+    intrinsic_reward,
     make_intrinsic,
     until_success,
 )
@@ -145,7 +146,9 @@ def sample(
 ) -> Batch:
     """All stages of the drawn tasks, as ``meta_update.sample_stages``."""
     coef = coefficient(intrinsic.config, params.log_gain, params.updates)
-    appraisal = before_adaptation(intrinsic, config, params.discriminator, coef)
+    reward = partial(intrinsic_reward, intrinsic, params.discriminator)
+    in_parts = intrinsic.config.schedule == "learned"
+    appraisal = before_adaptation(reward, config, coef, in_parts)
     return meta_update.sample_stages(
         env, policy, config, meta_params(params), task_index, tasks, keys, appraisal
     )
@@ -213,6 +216,7 @@ def adapt(
     """``AdaptFunction``: ``meta_update.adapt_from_prior``, from the intrinsic reward at first."""
     start = jnp.zeros_like(params.updates)
     coef = coefficient(intrinsic.config, params.log_gain, start)
-    appraisal = until_success(intrinsic, config, params.discriminator, coef)
+    reward = partial(intrinsic_reward, intrinsic, params.discriminator)
+    appraisal = until_success(reward, config, coef)
     meta = meta_params(params)
     return meta_update.adapt_from_prior(policy, config, env, meta, *args, appraisal=appraisal)

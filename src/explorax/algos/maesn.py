@@ -9,7 +9,7 @@ Where to read it:
   z once per episode               rollout.begin_episode
   inner step on mu, sigma (2, 3)   adapt.latent_objective, adapt.inner_step
   outer objective (5)              outer.task_loss
-  meta-test from the prior         metatest.meta_test
+  meta-test from the prior         meta_update.adapt_from_prior, meta_test_step_sizes
 """
 
 from typing import Any
