@@ -59,6 +59,8 @@ SkillPresetName = Literal[
 ]
 HORIZON = {"push": 100, "wheeled": 200, "ant": 200, "point": 20}
 """Control steps per episode of every environment."""
+WITH_PHYSICS = ("push", "wheeled", "ant")
+"""Those whose solver may be told to take more iterations."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class EnvConfig:
     def __post_init__(self):
         for name, usual, has_it in (
             ("block_shape", "disc", ("push",)),
-            ("physics", "fast", ("push", "wheeled", "ant")),
+            ("physics", "fast", WITH_PHYSICS),
         ):
             require(
                 self.name in has_it or getattr(self, name) == usual,

@@ -35,7 +35,7 @@ class Recorded(NamedTuple):
 
 def is_drawn(config: EnvConfig) -> bool:
     """Whether there are pictures of the environment's episodes."""
-    return hasattr(getattr(import_envs(), config.name), "render_paths")
+    return hasattr(getattr(import_envs(), config.name, None), "render_paths")
 
 
 def draw_episodes(config: Config, params: PyTree, tasks: Task, out: Path) -> list[Path]:

@@ -154,7 +154,7 @@ def rows_of(found: Found, numbered: bool) -> list[dict[str, Any]]:
 
 def draw_skills(run: RunDirectory[SkillsRunConfig], found: Found) -> list[Path]:
     """Paths of every skill, and those that move most in motion, where the suite draws them."""
-    suite = getattr(import_envs(), run.config.env.name)
+    suite: Any = getattr(import_envs(), run.config.env.name, None)
     if not hasattr(suite, "render_skills"):
         return []
     picture, film = run.path / "skills.png", run.path / "skills.gif"

@@ -140,6 +140,12 @@ class Displacement(Part):
     largest: list[float] = Field(min_length=1)
 
 
+class Acceptance(Part):
+    """What of a skills.json says whether skills are fit for a controller."""
+
+    accepted: dict[str, bool] | None = None  # by test; none of continuous skills
+
+
 class SkillTest(Part):
     """A skills.json."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from config import EnvConfig
+from config import WITH_PHYSICS, EnvConfig
 from errors import RunError
 
 if TYPE_CHECKING:
@@ -87,6 +87,6 @@ def make_env(config: EnvConfig, reward: str | None = None) -> "Env":
     arguments = {"reward": reward or config.reward}
     if config.name == "push":
         arguments |= {"block_shape": config.block_shape}
-    if config.name != "point":
+    if config.name in WITH_PHYSICS:
         arguments |= {"physics": config.physics}
     return import_envs().make(config.name, **arguments)

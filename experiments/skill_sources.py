@@ -3,6 +3,7 @@
 Nothing here starts jax: a process that discovers skills needs the devices for itself.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from config import Config, RunConfig, SkillsRunConfig
 from config_json import dataclass_from, settings_id
 from errors import UsageError
 from explorax.config import SkillConfig
+from result_files import Acceptance, read_result
 from run_directory import RunDirectory, read_json, write_json
 from skill_presets import SKILL_PRESETS
 
@@ -57,8 +59,19 @@ def prepare(config: RunConfig) -> None:
                     _check_there(skills)
                 train_missing(skills)
         find(config)
+        if hierarchy.skills == "trained":
+            for path in dict.fromkeys(skill_paths(config).values()):
+                _say_doubts(path)
     elif hierarchy.skills_dir is not None and hierarchy.skills_dir.exists():
         check_unchanged(config)
+
+
+def _say_doubts(path: Path) -> None:
+    """A line for each test that skills in ``path`` have failed."""
+    for member in RunDirectory.open(path, SkillsRunConfig).members():
+        accepted = read_result(member.path / "skills.json", Acceptance).get("accepted") or {}
+        for test in (name for name, passed in accepted.items() if not passed):
+            print(f"skills in {member.path} are doubtful: not {test}", file=sys.stderr)
 
 
 def _check_there(skills: Mapping[Path, RunConfig]) -> None:
