@@ -16,11 +16,11 @@ from config import Config, RunConfig, SkillsRunConfig
 from errors import UsageError
 from explorax.algos import latent_diayn
 from explorax.checkpoint import CheckpointError, Checkpoints, Restored
-from explorax.meta_update import MetaLearner, build, over_seeds
+from explorax.meta_update import MetaLearner, build
 from explorax.parallel import one_device, task_mesh
 from explorax.sinks import META_RUN, SKILLS_RUN, RunKind, SinkError
 from explorax.types import Env, Learner, LearnerState, PyTree
-from explorax.varied import over_values, with_values
+from explorax.varied import over_seeds, over_values, with_values
 from run_directory import RunDirectory
 from runtime import make_env
 from skill_sources import check_unchanged, skill_paths, source_of

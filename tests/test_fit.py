@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import explorax.train
-from explorax.meta_update import MetaLearner, MetaState, over_seeds
+from explorax.meta_update import MetaLearner, MetaState
 from explorax.parallel import task_mesh
 from explorax.train import (
     Callbacks,
@@ -21,6 +21,7 @@ from explorax.train import (
     fit,
     replay,
 )
+from explorax.varied import over_seeds
 
 MESH = task_mesh(4)
 

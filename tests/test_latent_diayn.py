@@ -16,6 +16,7 @@ from explorax.config import LatentSkillConfig
 from explorax.nets import Discriminator, Policy
 from explorax.rollout import TaskParams, rollout
 from explorax.types import Gaussian, Trajectory
+from explorax.varied import over_seeds
 from explorax_envs.point import Point
 from trees import assert_close, bits, shaken
 
@@ -280,7 +281,7 @@ def test_what_was_found_is_remembered():
 def test_seeds_side_by_side_on_two_devices_are_those_alone_on_one():
     learner, state, _ = sampler()
     alone = jax.jit(learner.update)(state)
-    together = meta_update.over_seeds(learner_and_state(LEARNED, max_devices=2)[0])
+    together = over_seeds(learner_and_state(LEARNED, max_devices=2)[0])
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     both = jax.jit(together.update)(jax.jit(together.init)(keys))
     assert len(both[0].iteration.devices()) == 2

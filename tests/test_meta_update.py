@@ -17,6 +17,7 @@ from explorax.algos.rl2 import rl2
 from explorax.config import MetaConfig
 from explorax.rollout import TaskParams, rollout
 from explorax.types import Gaussian
+from explorax.varied import over_seeds
 from explorax_envs.point import Point
 from trees import assert_close, bits
 
@@ -109,7 +110,7 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
 def test_seeds_side_by_side_are_those_alone(name, one_by_one):
     """To rounding, on two devices; and no seed is another one."""
     learner, _ = compiled(name)
-    together = meta_update.over_seeds(learner, one_by_one)
+    together = over_seeds(learner, one_by_one)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     states, metrics = jax.jit(together.update)(jax.jit(together.init)(keys))
     assert metrics["return_post"].shape == (2,)

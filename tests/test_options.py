@@ -12,11 +12,11 @@ from explorax import distributions, parallel
 from explorax.algos import hmrl
 from explorax.algos.maesn import maesn
 from explorax.config import OptionConfig
-from explorax.meta_update import over_seeds
 from explorax.metatest import meta_test
 from explorax.nets import Policy, controller_policy
 from explorax.options import FrozenSkills, Options, SkillSet
 from explorax.types import Gaussian, SkillChoice
+from explorax.varied import over_seeds
 from explorax_envs.point import Point
 from trees import assert_close
 

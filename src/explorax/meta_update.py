@@ -5,7 +5,7 @@ Every method of ``explorax.algos`` but diayn is this program with other settings
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,6 @@ from explorax.types import (
     ActionDist,
     Env,
     Gaussian,
-    Learner,
     Metrics,
     PyTree,
     SkillChoice,
@@ -34,8 +33,6 @@ from explorax.types import (
     Trajectory,
 )
 from explorax.varied import with_values
-
-AnyLearner = TypeVar("AnyLearner", bound=Learner)
 
 
 class MetaState(NamedTuple):
@@ -171,21 +168,6 @@ def method_of(config: MetaConfig) -> Method:
         return Method(sample_trials, trial_step, continue_trials)
     adapt = adapt_from_prior if config.test_optimizer == "sgd" else learn_alone
     return Method(sample_stages, outer_step, adapt)
-
-
-def over_seeds(learner: AnyLearner, one_by_one: bool = False) -> AnyLearner:
-    """``init`` and ``update`` of several runs side by side, in one program.
-
-    Keys, states and metrics get a leading axis of seeds; all else of the learner stays that of one
-    run.
-
-    Args:
-      learner: of one run.
-      one_by_one: updates follow each other, as a CPU's caches hold those of one run only; not for
-        states so large that the time to copy them counts.
-    """
-    together = partial(jax.lax.map, learner.update) if one_by_one else jax.vmap(learner.update)
-    return learner._replace(init=jax.vmap(learner.init), update=together)
 
 
 def init_state(env: Env, policy: Policy, config: MetaConfig, key: PRNGKeyArray) -> MetaState:

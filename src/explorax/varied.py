@@ -39,13 +39,14 @@ def over_values(
 ) -> AnyLearner:
     """``init`` and ``update`` of several runs side by side, each with its own numbers.
 
-    Keys, states and metrics have a leading axis of runs, as with ``meta_update.over_seeds``.
+    Keys, states and metrics have a leading axis of runs; all else of the learner stays that of one.
 
     Args:
       make: the learner of one run from its row of ``values``, whose leaves are then tracers.
       usual: what all else of the learner is.
       values: float32 arrays with a leading axis of runs; constants of the program.
-      one_by_one: as in ``meta_update.over_seeds``.
+      one_by_one: updates follow each other, as a CPU's caches hold those of one run only; not for
+        states so large that the time to copy them counts.
     """
 
     def update(run: tuple[PyTree, PyTree]) -> Any:
@@ -57,3 +58,8 @@ def over_values(
     return usual._replace(
         init=partial(init, values), update=lambda states: over_runs((values, states))
     )
+
+
+def over_seeds(learner: AnyLearner, one_by_one: bool = False) -> AnyLearner:
+    """``over_values`` of runs that differ in nothing but their keys."""
+    return over_values(lambda _: learner, learner, (), one_by_one)
