@@ -107,7 +107,7 @@ def episode(alive):
     [
         ("diayn", [1, 1, 1, 1], {"pays": [1, 1, 1], "discount": [1, 1, 1], "seen": [1, 2, 3]}),
         ("vic", [1, 1, 1, 1], {"pays": [0, 0, 1], "discount": [1, 1, 0], "seen": [3, 3, 3]}),
-        # The second step ends the episode: what comes after is neither paid nor learned from.
+        # The second step ends the episode: critics and q learn nothing of what comes after.
         ("diayn", [1, 1, 0, 0], {"pays": [1, 1, 0], "discount": [1, 0, 0], "alive": [1, 1, 0]}),
         ("vic", [1, 1, 0, 0], {"pays": [0, 1, 0], "discount": [1, 0, 0], "alive": [1, 1, 0]}),
     ],

@@ -46,6 +46,7 @@ class OptionState(NamedTuple):
     """Satisfies ``types.EnvState``."""
 
     inner: Any  # the environment's own state
+    task: Task
     key: PRNGKeyArray  # of the actions of the skills to come
     reward: Float[Array, ""]  # discounted within the option
     done: Float[Array, ""]
@@ -98,7 +99,7 @@ class Options:
 
     def reset(self, rng: PRNGKeyArray, task: Task) -> OptionState:
         """The environment's own first state."""
-        return self._state(self.env.reset(rng, task), jax.random.fold_in(rng, NOISE))
+        return self._state(self.env.reset(rng, task), task, jax.random.fold_in(rng, NOISE))
 
     def pack(self, state: OptionState) -> tuple[PyTree, PRNGKeyArray]:
         """What the environment packs, and the key."""
@@ -106,7 +107,7 @@ class Options:
 
     def unpack(self, carry: tuple[PyTree, PRNGKeyArray], task: Task) -> OptionState:
         """The inverse of ``pack``."""
-        return self._state(self.env.unpack(carry[0], task), carry[1])
+        return self._state(self.env.unpack(carry[0], task), task, carry[1])
 
     def step(self, state: OptionState, action: Float[Array, " M+R"]) -> OptionState:
         """The state after c control steps of the chosen skill."""
@@ -117,7 +118,7 @@ class Options:
     ) -> tuple[OptionState, Float[Array, "c O"]]:
         """``step``, and what was observed before each of its control steps."""
         skill, residual = action[: self.skills.size], action[self.skills.size :]
-        task = state.inner.info["task"]
+        task = state.task
         next_key, key = jax.random.split(state.key)
         noise = jax.random.normal(key, (self.config.length, self.env.action_size))
 
@@ -144,13 +145,13 @@ class Options:
         discounted, earned, success, obs = steps
         metrics = {"task_reward": jnp.sum(earned), "success": jnp.max(success)}
         inner = self.env.unpack(packed, task)
-        after = OptionState(inner, next_key, jnp.sum(discounted), 1.0 - alive, metrics)
+        after = OptionState(inner, task, next_key, jnp.sum(discounted), 1.0 - alive, metrics)
         return after, obs
 
-    def _state(self, inner: Any, key: PRNGKeyArray) -> OptionState:
+    def _state(self, inner: Any, task: Task, key: PRNGKeyArray) -> OptionState:
         zero = jnp.zeros(())
         metrics = {"task_reward": zero, "success": zero}
-        return OptionState(inner, key, zero, zero, metrics)
+        return OptionState(inner, task, key, zero, zero, metrics)
 
 
 def replay(
