@@ -59,7 +59,7 @@ def fake_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = FakeRuns()
     monkeypatch.setattr("sweeping.queue.command_of", runs)
-    monkeypatch.setattr("sweep.check_traceable", lambda *_: None)  # it takes seconds
+    monkeypatch.setattr("sweep.check_vmap", lambda *_: None)  # it takes seconds
     return runs
 
 
