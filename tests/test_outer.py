@@ -192,6 +192,21 @@ def test_emamls_gradient_is_credit_times_score():
     np.testing.assert_allclose(gradient.mean, 3.0 * score.sum(axis=0) / 20, rtol=1e-4)
 
 
+def test_emamls_credit_reaches_theta_where_latents_adapt():
+    """Actions were drawn, too: sum_kt d log pi(a_kt) / T of theta, by the log-deviation's score."""
+    config = dataclasses.replace(BASE, estimator="emaml", adapt="latents")
+    policy, meta, batch = problem(config, shift=0.0)
+    one = jax.tree.map(lambda x: x[0, 0], batch)
+    params = TaskParams(jax.tree.map(lambda x: x[TASK_INDEX[0]], meta.latent), meta.policy)
+    credit = lambda theta: sampling_surrogate(  # noqa: E731
+        policy, config, params._replace(policy=theta), one, jnp.float32(3.0)
+    )
+    gradient = jax.grad(credit)(params.policy)["params"]["log_std"]
+    dist = one.trajectory.action_dist
+    noise = (one.trajectory.action - dist.mean) / np.exp(dist.log_std)
+    np.testing.assert_allclose(gradient, 3.0 * (noise**2 - 1).sum(axis=(0, 1)) / 20, rtol=1e-3)
+
+
 def test_promp_penalises_what_changes_before_adaptation():
     config = dataclasses.replace(BASE, optimizer="promp")
     for shift, low, high in ((0.0, -1e-6, 1e-5), (0.5, 1e-2, np.inf)):

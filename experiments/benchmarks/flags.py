@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.cases import MATRIX, check_preset
+from benchmarks.cases import MATRIX, Case, check_preset, config_of
 from config import PresetName
 from explorax.config import require
 from presets import PRESETS
@@ -71,3 +71,5 @@ class BenchConfig:
         )
         for preset in self.presets:
             check_preset(preset)
+        for preset in (self.preset, *self.presets):  # which refuse sizes that they cannot have
+            config_of(Case("update", preset, self.num_tasks, self.num_episodes))

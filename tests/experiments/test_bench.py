@@ -75,7 +75,20 @@ def test_a_benchmark_that_runs_out_of_time_says_so(timed):
     assert timed == []
 
 
-def test_flags_that_fit_nothing_are_refused(refused):
+def test_a_benchmark_of_which_everything_failed_is_in_no_history(monkeypatch, tmp_path, capsys):
+    """But for the question which devices there are, which jax answers all the same."""
+    monkeypatch.chdir(tmp_path)
+    answer = lambda case, _: {"count": 2} if case.program == "devices" else {"error": "killed"}  # noqa: E731
+    monkeypatch.setattr("bench.in_own_process", answer)
+    assert run_main(bench.main, ["--sections", "core"]) == 1
+    assert "nothing could be measured" in capsys.readouterr().err
+    assert not (tmp_path / "runs/bench/history.jsonl").exists()
+
+
+def test_flags_that_fit_nothing_are_refused(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(bench.main, ["--num-tasks=2000000"], "meta_batch_size", "1000000")
+    refused(bench.main, ["--sweep-points=11"], "sweep_points", "1..10")
     refused(bench.main, ["--sections", "spam"], "sections")
     refused(bench.main, ["--presets", "push-spam"], "presets", "push-spam")
     refused(bench.main, ["--preset", "push-rnd"], "preset", "push-rnd")

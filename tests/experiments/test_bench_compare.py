@@ -72,6 +72,11 @@ def test_what_cannot_be_compared_is_refused(history, refused, tmp_path):
     append(alone, benchmark(**NOW))
     broken.write_text('{"format": 0}', encoding="utf-8")
     flags = [f"--history={history}"]
+    binary, empty = tmp_path / "binary.json", tmp_path / "empty.json"
+    binary.write_bytes(b"\xff\xfe")
+    empty.write_text('{"format": 1}', encoding="utf-8")
+    refused(bench_compare.main, [*flags, f"--against={binary}"], binary, "is no text")
+    refused(bench_compare.main, [*flags, f"--against={empty}"], empty, "no benchmark")
     refused(bench_compare.main, [*flags, f"--against={other}"], other, "another machine", "b, 2")
     refused(bench_compare.main, [*flags, f"--against={broken}"], broken, "no benchmark")
     refused(bench_compare.main, [f"--history={alone}"], "no earlier benchmark", "a, 2 cores")

@@ -1,6 +1,7 @@
 """What is wrong with flags and files is said in one line, with exit code 2, and changes nothing."""
 
 import ast
+import errno
 import json
 import subprocess
 import sys
@@ -17,6 +18,23 @@ from config_json import from_json, settings_id, to_json
 from presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: No space left on device"),
+        (OSError(errno.ENOSPC, "No space left", "a.png"), 1, "error: a.png: No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), 2, "error: a: Permission denied"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(error, code, said, capsys):
+    def main(_):
+        raise error
+
+    assert run_main(main, []) == code
+    assert capsys.readouterr().err == f"{said}\n"
 
 
 @pytest.mark.parametrize(

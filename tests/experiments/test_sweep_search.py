@@ -1,5 +1,6 @@
 """Sweeps whose settings are drawn at random or asked of tpe; their runs are tiny programs."""
 
+import json
 import signal
 
 import optuna
@@ -46,6 +47,19 @@ def trials(path):
         optuna.storages.journal.JournalFileBackend(str(path / "journal.log"))
     )
     return optuna.load_study(study_name="sweep", storage=storage).get_trials()
+
+
+def test_a_finished_trial_of_other_settings_is_refused(fake_runs, tmp_path, capsys):
+    spec = write_spec(tmp_path / "tpe.yaml", TPE | {"num_runs": 2})
+    assert run_main(sweep.main, [str(spec)]) == 0
+    edited = sorted((tmp_path / "runs/sweeps/tpe/runs").glob("*/config.json"))[0]
+    config = json.loads(edited.read_text())
+    config["config"]["meta"]["kl_coef"] += 0.1
+    edited.write_text(json.dumps(config))
+    capsys.readouterr()
+    assert run_main(sweep.main, [str(spec)]) == 2
+    said = capsys.readouterr().err
+    assert edited.parent.name in said and "is no run of" in said
 
 
 def test_tpe_is_told_the_mean_over_seeds_and_goes_on(fake_runs, tmp_path):
