@@ -9,6 +9,7 @@ import pytest
 
 import ablation
 from ablation_runs import ROWS, VARIANTS, run_of, skill_runs
+from consoles import WIDTH
 from errors import UsageError
 from run_directory import RunDirectory
 
@@ -145,7 +146,7 @@ def test_all_rows_are_drawn_and_tabled(trained, capsys):
     said = capsys.readouterr().out
     assert "Meta-trained with the sparse reward: beside maesn at 5" in said
     assert "runs/ablation/dense-table.csv\n" in said
-    assert max(map(len, said.splitlines())) <= ablation.WIDTH
+    assert max(map(len, said.splitlines())) <= WIDTH
     assert "…" not in said
     cells = [[c.strip() for c in line.split("│")] for line in said.splitlines()]
     line = table(out / "dense-table.csv")["hmrl-skills", "5"]

@@ -107,7 +107,7 @@ def test_a_stopped_and_resumed_run_is_bit_equal(discovered, tmp_path, monkeypatc
         assert run_main(skills.main, [*TINY, f"--run-dir={run_dir}"]) == 128 + signal.SIGTERM
     err = capfd.readouterr().err
     assert "stopped by SIGTERM after iteration" in err
-    assert f"experiments/skills.py --run-dir {run_dir} --resume" in err
+    assert f"make skills ARGS='--run-dir {run_dir} --resume'" in err
     assert steps(run_dir) == [3]
     assert run_main(skills.main, ["--resume", f"--run-dir={run_dir}"]) == 0
     assert final_bits(run_dir) == final_bits(discovered)
