@@ -86,7 +86,7 @@ figure: $(STAMP) ## Train what is missing and draw all methods (SUITE=push SEEDS
 	@$(BIN)/python experiments/figure.py $(if $(SUITE),--suite $(SUITE)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
-ablation: $(STAMP) ## Train what is missing and take the hierarchy apart (REWARD=both SEEDS=3)
+ablation: $(STAMP) ## Train what is missing and take the hierarchy apart (REWARD=sparse|dense|both SEEDS=3)
 	@$(BIN)/python experiments/ablation.py $(if $(REWARD),--reward $(REWARD)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 

@@ -39,7 +39,7 @@ REWARDS: tuple[Reward, ...] = ("dense", "sparse")
 class AblationConfig:
     """Every part of the hierarchical combination alone and together, on Push."""
 
-    reward: Literal["dense", "sparse", "both"] = "both"
+    reward: Literal["dense", "sparse", "both"] = "sparse"
     """Reward of meta-training; tests are always sparse."""
     methods: tuple[str, ...] | None = None
     """Rows and variants, by name; all rows if not given."""

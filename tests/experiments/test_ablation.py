@@ -109,7 +109,7 @@ DIFFERENCE = ("return_difference", "return_difference_low", "return_difference_h
 
 
 def test_all_rows_are_drawn_and_tabled(trained, capsys):
-    assert ablation.main(["--seeds=2"]) == 0
+    assert ablation.main(["--reward=both", "--seeds=2"]) == 0
     out = trained / "runs/ablation"
     for reward, below in (("dense", 0.0), ("sparse", 100.0)):
         assert (out / f"{reward}.png").read_bytes().startswith(b"\x89PNG")

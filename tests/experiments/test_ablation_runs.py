@@ -109,8 +109,9 @@ def test_all_that_is_asked_for_is_trained_once():
     def paths(*flags):
         return [str(path) for path in ablation.wanted_runs(parse(ablation.AblationConfig, flags))]
 
-    everything = paths()
+    everything = paths("--reward=both")
     assert len(everything) == 3 + len(ALONE) + 2 * (len(ROWS) - len(ALONE))
+    assert len(paths()) == 3 + len(ROWS), "the sparse reward is the usual one"
     assert everything[:3] == [f"runs/skills/push-diayn-seed{seed}" for seed in range(3)]
     for name in RUNS:
         of_row = ["runs/ablation/" in p and p.endswith(f"/{name}") for p in everything]
