@@ -138,14 +138,12 @@ def run_main(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = "" if error.filename is None else f"{error.filename}: "
-            print(f"error: {where}{error.strerror}", file=sys.stderr)
-            return 1
-        if error.filename is None:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if error.filename is None and not is_full:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
+        return 1 if is_full else 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -4,6 +4,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -105,7 +106,7 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
 
     Raises:
       UsageError: the skills that it chooses among are not there, or the environment lacks the
-        features that tell its latents apart, or the method cannot have such latents.
+        features that tell its latents apart, or the method cannot be paid for being told apart.
     """
     hierarchy = config.hierarchy
     if hierarchy.skills == "none":
@@ -115,18 +116,17 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
         features = features_of(
             config.env.name, env, "hierarchy.latent_skills.features", latent_skills.features
         )
-        try:
-            return latent_diayn.build(env, features, latent_skills, config.meta, mesh)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-    # Brax's learners take seconds to import.
-    from explorax.algos import diayn, hmrl
+        make = partial(latent_diayn.build, env, features, latent_skills)
+    else:
+        # Brax's learners take seconds to import.
+        from explorax.algos import diayn, hmrl
 
-    found = source_of(config).config
-    features = features_of(config.env.name, env, "skills.features", found.features)
-    skills = diayn.skill_set(env, features, found)
+        found = source_of(config).config
+        features = features_of(config.env.name, env, "skills.features", found.features)
+        skills = diayn.skill_set(env, features, found)
+        make = partial(hmrl.build, env, skills, hierarchy.options)
     try:
-        return hmrl.build(env, skills, hierarchy.options, config.meta, mesh)
+        return make(config.meta, mesh)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

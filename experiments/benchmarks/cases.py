@@ -57,13 +57,8 @@ class Case:
 
     def __post_init__(self):
         require(self.program in get_args(Program), "program", f"there is no '{self.program}'")
-        check_preset(self.preset)
-
-
-def check_preset(name: str) -> None:
-    """Raises ValueError for a preset that neither make train nor make skills has."""
-    known = name in PRESETS or name in SKILL_PRESETS
-    require(known, "presets", f"there is no preset '{name}'")
+        known = self.preset in PRESETS or self.preset in SKILL_PRESETS
+        require(known, "presets", f"there is no preset '{self.preset}'")
 
 
 def config_of(case: Case) -> RunConfig:

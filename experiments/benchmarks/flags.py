@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.cases import MATRIX, Case, check_preset, config_of
+from benchmarks.cases import MATRIX, Case, config_of
 from config import PresetName
 from explorax.config import require
 from presets import PRESETS
@@ -69,7 +69,5 @@ class BenchConfig:
             "preset",
             f"'{self.preset}' is not meta-trained; --presets has its meta-test timed",
         )
-        for preset in self.presets:
-            check_preset(preset)
-        for preset in (self.preset, *self.presets):  # which refuse sizes that they cannot have
+        for preset in (self.preset, *self.presets):  # of which none refuses the sizes
             config_of(Case("update", preset, self.num_tasks, self.num_episodes))

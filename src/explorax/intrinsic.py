@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from explorax.adapt import Appraisal, Batch, Parts, advantages, standardised, weighted
-from explorax.config import LatentSkillConfig, MetaConfig
+from explorax.config import LatentSkillConfig, MetaConfig, require
 from explorax.curiosity import paid, reached
 from explorax.nets import Discriminator, discriminator
 from explorax.skills import Skills, gaussian
@@ -98,6 +98,12 @@ def appraise(
     learned_from = trajectory._replace(reward=trajectory.reward + coef * bonus)
     batch = standardised(learned_from, weighted(made_of, coef))
     return batch._replace(parts=made_of) if in_parts else batch
+
+
+def check_is_adapted(config: MetaConfig, because: str) -> None:
+    """Raises ValueError for a method that has no inner steps from episodes that could be paid."""
+    require(config.num_inner_steps > 0, "meta.num_inner_steps", f"must not be 0 {because}")
+    require(config.test_optimizer == "sgd", "meta.test_optimizer", f"must be 'sgd' {because}")
 
 
 def before_adaptation(

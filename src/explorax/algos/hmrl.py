@@ -30,7 +30,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from explorax import curiosity, meta_update
 from explorax.adapt import Batch
 from explorax.config import MetaConfig, OptionConfig, require
-from explorax.intrinsic import IntrinsicReward, before_adaptation, until_success
+from explorax.intrinsic import (
+    IntrinsicReward,
+    before_adaptation,
+    check_is_adapted,
+    until_success,
+)
 from explorax.meta_update import MetaLearner, MetaState, Method, method_of
 from explorax.nets import Policy, controller_policy
 from explorax.optimizers import OuterState
@@ -82,9 +87,7 @@ def build(
     """
     require(config.memory_size == 0, "meta.memory_size", "must be 0 for a controller of skills")
     if options.intrinsic_coef > 0:
-        because = "when hierarchy.options.intrinsic_coef is positive"
-        require(config.num_inner_steps > 0, "meta.num_inner_steps", f"must not be 0 {because}")
-        require(config.test_optimizer == "sgd", "meta.test_optimizer", f"must be 'sgd' {because}")
+        check_is_adapted(config, "when hierarchy.options.intrinsic_coef is positive")
 
     def above(env: Env, theta: PyTree) -> Options:
         return Options(env, skills, theta, options, config.discount)

@@ -35,6 +35,7 @@ from explorax.intrinsic import (
     Intrinsic,
     again_weighted,
     before_adaptation,
+    check_is_adapted,
     coefficient,
     discriminator_step,
     intrinsic_reward,
@@ -106,8 +107,7 @@ def check(skills: LatentSkillConfig, config: MetaConfig) -> None:
     """Raises ValueError for a method that cannot be paid an intrinsic reward."""
     because = "for latents that are skills"
     require(config.latent_dim > 0, "meta.latent_dim", f"must not be 0 {because}")
-    require(config.num_inner_steps > 0, "meta.num_inner_steps", f"must not be 0 {because}")
-    require(config.test_optimizer == "sgd", "meta.test_optimizer", f"must be 'sgd' {because}")
+    check_is_adapted(config, because)
     require(
         skills.schedule != "learned" or config.estimator != "first_order",
         "meta.estimator",
