@@ -56,12 +56,16 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "hmrl-latent-full": ("hmrl-latent", {f"{_LATENTS}.features": "full"}),
     "hmrl-skills-full": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-full"}),
     "hmrl-skills-blocks": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-blocks"}),
+    "hmrl-skills-k20": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-20"}),
+    "hmrl-skills-k100": ("hmrl-skills", {"hierarchy.skill_preset": "push-diayn-100"}),
     "hmrl-skills-c1": ("hmrl-skills", {f"{_OPTIONS}.length": 1}),
     "hmrl-skills-c5": ("hmrl-skills", {f"{_OPTIONS}.length": 5}),
     "hmrl-skills-c25": ("hmrl-skills", {f"{_OPTIONS}.length": 25}),
     "hmrl-skills-beta0.1": ("hmrl-skills", {f"{_OPTIONS}.intrinsic_coef": 0.1}),
     "hmrl-skills-beta1": ("hmrl-skills", {f"{_OPTIONS}.intrinsic_coef": 1.0}),
     "hmrl-skills-residual": ("hmrl-skills", {f"{_OPTIONS}.residual": True}),
+    # the inner step moves the controller as well as its latents
+    "hmrl-skills-both": ("hmrl-skills", {"meta.adapt": "both"}),
 }
 """The row that each variant changes, and the fields in which it does."""
 

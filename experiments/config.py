@@ -53,6 +53,8 @@ SkillPresetName = Literal[
     "push-diayn",
     "push-diayn-full",
     "push-diayn-blocks",
+    "push-diayn-20",
+    "push-diayn-100",
     "push-diayn-gaussian",
     "push-vic",
     "point-diayn",

@@ -37,6 +37,8 @@ SKILL_PRESETS: dict[str, SkillsRunConfig] = {
         on_push("push-diayn"),
         on_push("push-diayn-full", features="full"),
         on_push("push-diayn-blocks", features="blocks"),
+        on_push("push-diayn-20", num_skills=20),
+        on_push("push-diayn-100", num_skills=100),
         on_push("push-diayn-gaussian", skill_space="gaussian"),
         # Paid once an episode instead of at each of its 99 steps: at 0.1 entropy would be all.
         on_push("push-vic", objective="vic", entropy_coef=1e-3),
