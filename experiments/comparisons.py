@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from errors import UsageError
 from explorax.sinks import COUNTERS, SinkError, read_jsonl
-from intervals import Interval, interquartile_mean, interval, mean
+from intervals import Interval, difference, interquartile_mean, interval, mean
 from result_files import MetaTest, read_result
 from run_directory import RunDirectory
 
@@ -117,6 +117,7 @@ def write_comparison(
     paper: Mapping[str, Any] | None = None,
     levels: Mapping[str, Scores] | None = None,
     title: str = "",
+    reference: str | None = None,
 ) -> list[Path]:
     """Draws runs side by side and writes the curves, every run, and all of their training.
 
@@ -126,12 +127,19 @@ def write_comparison(
       paper: returns to draw beside them, one of the suites in results/paper.json.
       levels: scores at a single iteration, to draw as lines.
       title: what the runs have in common.
+      reference: the label to write the others' differences to.
 
     Returns:
       The files.
+
+    Raises:
+      UsageError: no run has the reference's label.
     """
     from pictures import comparison  # takes seconds to import
 
+    if reference not in (None, *seeds_of(reports)):
+        labels = ", ".join(seeds_of(reports))
+        raise UsageError(f"reference: must be among {labels}; got '{reference}'")
     out.parent.mkdir(parents=True, exist_ok=True)
     suffixes = (".png", ".csv", "-runs.csv", "-training.csv")
     png, table, each, training = (out.with_name(out.name + suffix) for suffix in suffixes)
@@ -141,7 +149,11 @@ def write_comparison(
     write_curves(table, curves, seeds_of(reports))
     write_runs(each, reports)
     write_training(training, reports)
-    return [png, table, each, training]
+    files = [png, table, each, training]
+    if reference is not None:
+        files.append(out.with_name(f"{out.name}-differences.csv"))
+        write_differences(files[-1], reports, reference)
+    return files
 
 
 COLUMNS = [(name, part) for name in ("return", "success") for part in ("mean", "low", "high")]
@@ -215,3 +227,22 @@ def write_curves(path: Path, curves: dict[str, dict[str, Interval]], seeds: dict
                 row = [curve[name][part][i] for name, part in parts]
                 short = [None if x is None else round(x, 4) for x in row]
                 writer.writerow([label, seeds[label], i, *short])
+
+
+def write_differences(path: Path, reports: Sequence[Report], reference: str) -> None:
+    """How much every other label is above one: a line per meta-test iteration that both have."""
+    scores = scores_of(reports)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        names = [name if part == "mean" else f"{name}_{part}" for name, part in COLUMNS]
+        writer.writerow(["label", "reference", "metatest_iteration", *names])
+        for label in [label for label in scores if label != reference]:
+            ones, others = scores[label], scores[reference]
+            both = min(ones["return"].shape[2], others["return"].shape[2])
+            found = {
+                name: difference(ones[name][..., :both], others[name][..., :both]) for name in ones
+            }
+            for i in range(both):
+                row = [found[name][part][i] for name, part in COLUMNS]
+                short = [None if x is None else round(x, 4) for x in row]
+                writer.writerow([label, reference, i, *short])

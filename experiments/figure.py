@@ -2,7 +2,8 @@
 
 Of a suite it trains what is missing first. Runs of one preset are one curve: mean, interquartile
 mean and success over its seeds and the tasks. Beside the picture are three CSVs: the curves, every
-run, and every meta-iteration of their training.
+run, and every meta-iteration of their training; with a reference a fourth: how far the others are
+above it.
 Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths.
 """
 
@@ -37,6 +38,8 @@ class FigureConfig:
     with the exact physics, for a GPU."""
     runs: Path = ROOT
     """The suite's runs are kept in RUNS/SUITE-BUDGET-SEEDSseeds/PRESET."""
+    reference: str | None = None
+    """Name of the curve to take the others' differences to, with intervals; none if not given."""
     out: Path | None = None
     """Path of the PNG and the CSVs, without a suffix; beside the suite's runs if not given, or
     runs/figure of runs that are named."""
@@ -61,7 +64,8 @@ def main(argv: Sequence[str]) -> int:
         asked = train_missing({root / run.preset: run for run in wanted})
         out = config.out or root / "figure"
     reports = read_reports(asked)
-    files = write_comparison(out, reports, paper_curves(reports[0]["env"]))
+    paper = paper_curves(reports[0]["env"])
+    files = write_comparison(out, reports, paper, reference=config.reference)
     print("\n".join(map(str, files)))
     return 0
 

@@ -60,6 +60,30 @@ def test_figure_writes_a_picture_its_curves_and_every_run(tmp_path):
     assert after["success"] == pytest.approx(0.5)
 
 
+def test_differences_are_to_the_named_curve_at_the_iterations_of_both(tmp_path, capsys):
+    once = {"mean": [-14.0], "low": [-15.0], "high": [-13.0]}
+    share = {"mean": [0.3], "low": [0.3], "high": [0.3]}
+    better = report(0, preset="point-rl2", num_iterations=0) | {"return": once, "success": share}
+    better["per_task"] = {
+        "return": [[-15.0], [-14.0], [-13.0]],
+        "success": [[0.3], [0.3], [0.3]],
+    }
+    paths = write(tmp_path, report(0), report(1), better)
+    flags = ["--reference", "point-maesn", "--out", str(tmp_path / "out")]
+    assert figure.main([*paths, *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out-differences.csv")
+    (row,) = csv.DictReader((tmp_path / "out-differences.csv").open(encoding="utf-8"))
+    assert (row["label"], row["reference"]) == ("point-rl2", "point-maesn")
+    assert row["metatest_iteration"] == "0", "the other has one iteration more"
+    assert float(row["return"]) == pytest.approx(-14.0 + 20.0)
+    assert 5.0 <= float(row["return_low"]) < 6.0 < float(row["return_high"]) <= 7.0
+    assert float(row["success"]) == pytest.approx(0.3 - 0.1)
+    with pytest.raises(
+        UsageError, match="reference: must be among point-maesn, point-rl2; got 'x'"
+    ):
+        figure.main([*paths, "--reference", "x"])
+
+
 def test_the_interquartile_mean_is_of_the_middle_half():
     scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0]).reshape(2, 4, 1)
     assert interval(scores, interquartile_mean)["mean"] == [(2.0 + 3.0 + 4.0 + 5.0) / 4]
