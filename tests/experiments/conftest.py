@@ -1,6 +1,8 @@
-"""One tiny run on the point robot that several tests look at."""
+"""One tiny run on the point robot that several tests look at, and one of skills."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -10,6 +12,10 @@ import episode_pictures
 import train
 from cli import run_main
 from fake_sweeps import FakeRuns
+from run_directory import RunDirectory
+from skill_presets import SKILL_PRESETS
+
+_DISCOVERED = Path(train.__file__).parent / "results" / "push-diayn"
 
 TINY = [
     "--preset=point-maesn",
@@ -97,3 +103,19 @@ def _finished(tmp_path_factory):
 def finished(_finished, tmp_path):
     """A copy of a run of six meta-iterations that was never stopped."""
     return Path(shutil.copytree(_finished, tmp_path / "finished"))
+
+
+@pytest.fixture
+def skilled(tmp_path):
+    """A run of skills on Push with the results of one that was done."""
+    config = replace(SKILL_PRESETS["push-diayn"], run_dir=tmp_path / "skilled")
+    run = RunDirectory.create(config)
+    for name in ("skills.json", "skills.png", "skills.gif"):
+        shutil.copy(_DISCOVERED / name, run.path)
+    learned = {"intrinsic_reward": 1.5, "accuracy": 0.5, "distinct_skills": 3.0}
+    lines = [
+        {"meta_iteration": i, "env_steps": 10_000 * i, "wall_s": wall_s, "steps_per_s": 4000.0}
+        for i, wall_s in ((1, 12.5), (400, 1010.0))
+    ]
+    run.metrics.write_text("".join(json.dumps(line | learned) + "\n" for line in lines))
+    return run.path

@@ -6,6 +6,8 @@ import pytest
 import latent_pictures
 from explorax.types import Gaussian
 from explorax_envs.goals import GoalTask
+from explorax_envs.push.drawing import BLOCK_COLOURS
+from explorax_envs.push.task import PushTask
 from latent_pictures import colours_of, ellipse, on_plane
 from pages import latents
 from pages.page import Text
@@ -51,6 +53,14 @@ def test_goals_are_told_apart_by_their_direction():
     assert colours.scale is not None
     assert (colours.scale.norm.vmin, colours.scale.norm.vmax) == (0.0, 90.0)
     np.testing.assert_array_equal(colours.of_tasks[1], colours.of_tasks[2])
+
+
+def test_tasks_of_push_have_the_colour_of_the_block_that_counts():
+    tasks = PushTask(np.array([3, 0, 3]), np.ones((3, 2)), np.zeros((3, 13)))
+    colours = colours_of(tasks)
+    assert colours.of_tasks == [BLOCK_COLOURS[3], BLOCK_COLOURS[0], BLOCK_COLOURS[3]]
+    assert colours.legend == {f"block {i}": colour for i, colour in enumerate(BLOCK_COLOURS)}
+    assert colours.scale is None
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +9,11 @@ import report
 import train
 from cli import run_main
 from html_pages import images, read
+from pages.metatest import metatest_table
+from paper import paper_curves
+from presets import PRESETS
 from run_directory import RunDirectory
-from skill_presets import SKILL_PRESETS
 
-DISCOVERED = Path(report.__file__).parent / "results" / "push-diayn"
 SECTIONS = [
     "Configuration", "Training", "Meta-test", "Latent space",
     "Exploration before and after adaptation", "An adapted episode", "Speed", "Versions",
@@ -79,6 +78,26 @@ def test_a_page_loads_nothing_and_its_pictures_are_described(finished, page_of):
     assert len(pictures) == 5, "training, meta-test, latents, exploration, episode"
     assert all(len(picture["alt"] or "") > 20 for picture in pictures)
     assert all(min(image.size) > 100 for image in shown)
+
+
+@pytest.mark.parametrize(
+    ("preset", "head", "cells"),
+    [
+        ("push-maesn", "MAESN, paper", ["-397.0", "-323.5", "-440.0"]),
+        ("push-latent-space", "LatentSpace, paper", ["-402.0", "–", "-440.0"]),
+    ],
+)
+def test_the_papers_numbers_stand_beside_those_of_its_suites(finished, preset, head, cells):
+    run = RunDirectory.open(finished)
+    scored = json.loads((finished / "metatest.json").read_text())
+    ours = metatest_table(run, [scored], paper_curves(run.config.env.name))
+    assert ours.head == ["iteration", "return", "success"], "the paper has no point robot"
+    as_on_push = RunDirectory(finished, PRESETS[preset], "id")
+    beside = metatest_table(as_on_push, [scored], paper_curves("push"))
+    assert beside.head == [*ours.head, head]
+    rows = {row[0]: row for row in beside.rows}
+    assert [rows[i][-1] for i in ("0", "1", "doing nothing")] == cells
+    assert [row[:-1] for row in beside.rows] == [list(row) for row in ours.rows]
 
 
 def test_what_differs_from_the_preset_comes_first(finished, page_of):
@@ -190,22 +209,6 @@ def test_a_run_whose_checkpoint_is_missing_has_no_page(finished, capfd):
     assert run_main(report.main, [str(finished)]) == 2
     assert str(finished / "checkpoints") in capfd.readouterr().err.splitlines()[-1]
     assert not (finished / "report.html").exists()
-
-
-@pytest.fixture
-def skilled(tmp_path):
-    """A run of skills on Push with the results of one that was done."""
-    config = replace(SKILL_PRESETS["push-diayn"], run_dir=tmp_path / "skilled")
-    run = RunDirectory.create(config)
-    for name in ("skills.json", "skills.png", "skills.gif"):
-        shutil.copy(DISCOVERED / name, run.path)
-    learned = {"intrinsic_reward": 1.5, "accuracy": 0.5, "distinct_skills": 3.0}
-    lines = [
-        {"meta_iteration": i, "env_steps": 10_000 * i, "wall_s": wall_s, "steps_per_s": 4000.0}
-        for i, wall_s in ((1, 12.5), (400, 1010.0))
-    ]
-    run.metrics.write_text("".join(json.dumps(line | learned) + "\n" for line in lines))
-    return run.path
 
 
 def test_a_page_on_skills(skilled, tmp_path, page_of):
