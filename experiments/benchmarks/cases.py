@@ -98,8 +98,19 @@ def programs_of(preset: str) -> tuple[Program, ...]:
     """The programs that runs of a preset spend their time in."""
     if preset in SKILL_PRESETS:
         return ("update",)
-    alone = PRESETS[preset].train.num_iterations == 0
-    return ("metatest",) if alone else ("update", "metatest")
+    config = PRESETS[preset]
+    if config.train.num_iterations == 0:
+        return ("metatest",)
+    return (*(["rollout"] if has_parts(config) else []), "update", "metatest")
+
+
+def has_parts(config: RunConfig) -> bool:
+    """Whether parts of an update can be timed: where actions need no memory and no skills below."""
+    return (
+        isinstance(config, Config)
+        and config.meta.memory_size == 0
+        and config.hierarchy.skills == "none"
+    )
 
 
 def name_of(case: Case) -> str:

@@ -23,7 +23,8 @@ class BenchConfig:
     """ceiling: MuJoCo C, products of matrices. core: update and meta-test of --preset. phases:
     where an update's time goes. baseline: the same update by a host loop (MuJoCo C, PyTorch).
     seeds: runs side by side. devices: 1, 2, ... devices. sweep: environments, tasks and episodes,
-    doubled until it does not pay. matrix: update and meta-test of --presets. all: all of them."""
+    doubled until it does not pay. matrix: rollout, update and meta-test of --presets.
+    all: all of them."""
     preset: PresetName = "push-maesn"
     """What all sections but the matrix are about."""
     presets: tuple[str, ...] = MATRIX

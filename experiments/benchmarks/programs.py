@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from benchmarks.cases import Case, config_of, metatest_of
+from benchmarks.cases import Case, config_of, has_parts, metatest_of
 from benchmarks.flops import policy_flops
 from config import Config, RunConfig
 from errors import UsageError
@@ -51,10 +51,10 @@ def build(case: Case) -> Timed:
         raise UsageError(f"presets: {case.preset} has no program '{case.program}'")
     if case.program == "metatest":
         return whole_metatest(case, config)
-    if config.meta.adapt != "latents" or config.hierarchy.skills != "none":
+    if not has_parts(config):
         raise UsageError(
-            f"preset: parts of an update are timed of MAESN and LatentSpace alone, "
-            f"not of '{case.preset}'"
+            f"preset: parts of an update are not timed of '{case.preset}', which has a memory or "
+            "skills"
         )
     return counted(case, config, part_of_update(case, config))
 

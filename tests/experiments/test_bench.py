@@ -125,9 +125,16 @@ def test_a_program_is_timed_in_a_process_of_its_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [*PHASES, "metatest"])
-def test_every_program_runs_what_it_says(program):
-    case = Case(program, num_tasks=2, num_episodes=2, num_seeds=1, repeats=1, cached=False)
+@pytest.mark.parametrize(
+    ("program", "preset"),
+    [
+        *((program, "push-maesn") for program in (*PHASES, "metatest")),
+        ("rollout", "push-maml"),
+        ("stages", "push-maml"),
+    ],
+)
+def test_every_program_runs_what_it_says(program, preset):
+    case = Case(program, preset=preset, num_tasks=2, num_episodes=2, repeats=1, cached=False)
     figures = in_own_process(case, timeout_s=600.0)
     stages = 4 if program == "metatest" else 2
     assert figures["steps"] == 2 * 2 * stages * 100  # tasks, episodes, stages, horizon
