@@ -169,7 +169,7 @@ def num_environments(case: Case) -> int:
 
 
 def matrix(config: BenchConfig, time: Timer) -> dict[str, Any]:
-    """Rollouts, updates and meta-tests of all methods on all suites, beside MuJoCo C on the scenes."""
+    """Rollouts, updates and meta-tests of all methods and suites, beside MuJoCo C on the scenes."""
     found: dict[str, Any] = {}
     for preset in config.presets:
         cases = [case_of(config, p, **of_preset(preset, p)) for p in programs_of(preset)]
