@@ -26,7 +26,6 @@ class SweepQueue:
         """Writes what is sure to be run into the manifest."""
         self.sweep, self.search = sweep, search
         self.scores: dict[str, float | None] = {}  # of runs that have ended; None: failed, diverged
-        self.failed: list[str] = []  # runs that were given up
         self._pending: deque[SweepRun] = deque()
         self._runs: dict[str, SweepRun] = {}  # all that were asked for
         self._trials: dict[int, Sequence[str]] = {}  # those that were not told yet, and their runs
@@ -108,7 +107,6 @@ class SweepQueue:
         if again:
             self._pending.appendleft(self._runs[name])
         else:
-            self.failed.append(name)
             self.scores[name] = None
             self._tell_ended()
 

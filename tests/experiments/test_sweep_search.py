@@ -91,7 +91,7 @@ def test_tpe_is_told_the_mean_over_seeds_and_goes_on(fake_runs, tmp_path):
     assert len(table) == 12
 
 
-def test_tpe_hears_of_failures_and_repeats_no_run(fake_runs, tmp_path):
+def test_tpe_hears_of_failures_and_repeats_no_run(fake_runs, tmp_path, capsys):
     fields = {"meta.kl_coef": [0.1, 0.5]}
     spec = write_spec(tmp_path / "few.yaml", TPE | {"fields": fields, "seeds": [3]})
     bad = ids(spec)[0]  # of the corners, which here are all
@@ -101,6 +101,10 @@ def test_tpe_hears_of_failures_and_repeats_no_run(fake_runs, tmp_path):
     found = trials(tmp_path / "runs/sweeps/few")
     assert len(found) == 6
     assert {trial.state.name for trial in found} == {"COMPLETE", "FAIL"}
+    capsys.readouterr()
+    assert run_main(sweep.main, [str(spec)]) == 1, "what failed is still missing"
+    assert f"failed: {bad}\n" in capsys.readouterr().err
+    assert len(fake_runs.started) == 3
 
 
 def test_a_journal_whose_last_line_was_cut_short_goes_on(tmp_path):
