@@ -1,6 +1,9 @@
 """A spec as a Weights & Biases sweep."""
 
 import itertools
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import wandb
@@ -11,9 +14,12 @@ import wandb_sweep
 from cli import run_main
 from fake_sweeps import SPEC, write_spec
 from sweeping.settings import first_runs
-from sweeping.spec import spec_from
+from sweeping.spec import SweepSpec, read_spec, spec_from
 from wandb_sweep import wandb_config
 
+ROOT = Path(__file__).parents[2]
+SHIPPED = {p.name: p.read_text() for p in sorted(ROOT.glob("experiments/sweeps/*.yaml"))}
+(SHIPPED["README.md"],) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 FIXED = {"meta.hidden_sizes": [8, 8], "meta.learn_inner_lr": False, "wandb.project": "mine"}
 
 
@@ -28,13 +34,32 @@ def commands(config):
         yield [*after, *args]
 
 
+def runs_of(spec: SweepSpec):
+    """What a sweep that logs online trains, each setting and seed by itself."""
+    online = replace(spec, vmap=(), set={**spec.set, "wandb.mode": "online"})
+    return [run.config for run in first_runs(online)]
+
+
 def test_its_runs_are_those_of_the_sweep():
     spec = spec_from(SPEC | {"set": FIXED})
     config = wandb_config(spec)
     assert (config["method"], config["metric"]["name"]) == ("grid", "return_post")
-    online = spec_from(SPEC | {"set": FIXED | {"wandb.mode": "online"}})
-    expected = [run.config for run in first_runs(online)]
-    assert [train.parse_train(command) for command in commands(config)] == expected
+    assert [train.parse_train(command) for command in commands(config)] == runs_of(spec)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_specs_that_ship_are_sweeps_of_wandb(tmp_path, capsys, name):
+    """They use vmap, which agents do not know of."""
+    file = tmp_path / "spec.yaml"
+    file.write_text(SHIPPED[name])
+    assert run_main(wandb_sweep.main, [str(file), "--dry-run"]) == 0
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith("vmap: ignored, ")
+    config, spec = yaml.safe_load(said.out), read_spec(file)
+    assert config["parameters"].keys() == {*spec.fields, "seed"}
+    if spec.method == "grid":
+        assert [train.parse_train(command) for command in commands(config)] == runs_of(spec)
 
 
 def test_ranges_and_methods():
@@ -61,7 +86,6 @@ def test_ranges_and_methods():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"vmap": ["seed"]}, "vmap: "),
         ({"fields": {"meta.hidden_sizes": [[8], [8, 8]]}}, "fields.meta.hidden_sizes: "),
         ({"fields": {"meta.learn_inner_lr": [True, False]}}, "fields.meta.learn_inner_lr: "),
         ({"fields": {"meta.kl_coef": [-1]}}, "meta.kl_coef: "),
