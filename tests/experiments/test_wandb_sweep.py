@@ -1,7 +1,11 @@
 """A spec as a Weights & Biases sweep."""
 
 import itertools
+import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +17,35 @@ import train
 import wandb_sweep
 from cli import run_main
 from fake_sweeps import SPEC, write_spec
+from explorax.sinks import read_jsonl
+from run_directory import RunDirectory
 from sweeping.settings import first_runs
 from sweeping.spec import SweepSpec, read_spec, spec_from
+from wandb_files import files_with
+from wandb_server import serving
 from wandb_sweep import wandb_config
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = {p.name: p.read_text() for p in sorted(ROOT.glob("experiments/sweeps/*.yaml"))}
 (SHIPPED["README.md"],) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+KEY = "5ec2e7" * 7
+TINY = {
+    "preset": "point-maesn",
+    "metric": "return@2",
+    "set": {
+        "wandb.project": "mine",
+        "train.num_iterations": 2,
+        "train.chunk_size": 2,
+        "meta.num_train_tasks": 4,
+        "meta.meta_batch_size": 4,
+        "meta.num_episodes": 4,
+        "meta.hidden_sizes": [8],
+        "meta.ppo.num_epochs": 2,
+        "metatest.num_tasks": 4,
+        "metatest.num_iterations": 2,
+        "metatest.num_episodes": 4,
+    },
+}
 FIXED = {"meta.hidden_sizes": [8, 8], "meta.learn_inner_lr": False, "wandb.project": "mine"}
 
 
@@ -114,3 +140,62 @@ def test_without_a_key_nothing_is_made(tmp_path, no_wandb_account, capsys):
     assert run_main(wandb_sweep.main, [str(spec)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: W&B: no API key is set")
+
+
+@pytest.fixture
+def server(no_wandb_account, monkeypatch):
+    """A server whose key is in the environment."""
+    with serving(KEY) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        yield server
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs a target, by the Python that runs the tests, where nothing but the scripts is."""
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    makefile = ["make", "-f", str(ROOT / "Makefile"), f"VENV={sys.prefix}", "STAMP="]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [*makefile, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+
+    return run
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("values", [[0.1], pytest.param([0.1, 0.5], marks=pytest.mark.slow)])
+def test_an_agent_trains_what_the_sweep_asks_for(tmp_path, server, make, values):
+    """As it is typed: the genuine client makes the sweep, and its agent starts the runs."""
+    content = TINY | {"fields": {"meta.kl_coef": values}}
+    spec = write_spec(tmp_path / "spec.yaml", content)
+    made = make("wandb-sweep", f"SPEC={spec}")
+    assert made.returncode == 0, made.stderr
+    command = made.stdout.splitlines()[-1].split()
+    assert command == ["make", "wandb-agent", "SWEEP=mine/sweep0"]
+    agent = make(*command[1:])
+    assert agent.returncode == 0, agent.stderr
+
+    (sweep,) = server.sweeps.values()
+    assert [setting["meta.kl_coef"] for setting in sweep.runs.values()] == values
+    assert list(server.runs) == list(sweep.runs)
+    directories = sorted((tmp_path / "runs").iterdir())  # by the time when they began
+    assert [RunDirectory.open(path).config for path in directories] == [
+        replace(config, run_dir=path)
+        for config, path in zip(runs_of(spec_from(content)), directories, strict=True)
+    ]
+    for (run_id, served), path in zip(server.runs.items(), directories, strict=True):
+        assert (served.project, served.sweep, served.exit_code) == ("mine", "sweep0", 0)
+        setting = {name: {"value": value} for name, value in sweep.runs[run_id].items()}
+        assert setting.items() <= served.config.items()
+        rows = [row for row in served.history if "return_post" in row]
+        for name in ("meta_iteration", "return_post"):
+            of_run = [record[name] for record in read_jsonl(path / "metrics.jsonl")]
+            assert [row[name] for row in rows] == of_run
+        report = json.loads((path / "metatest.json").read_text())
+        assert served.summary["metatest/return"] == report["return"]["mean"][-1]
+
+    assert not files_with(KEY, tmp_path)
+    for done in (made, agent):
+        assert KEY not in done.stdout + done.stderr
