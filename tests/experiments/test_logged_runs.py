@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -78,6 +79,39 @@ def test_a_run_is_in_wandb_and_tensorboard_and_its_key_nowhere(
 
     assert not files_with(KEY, tmp_path)
     assert KEY not in said.out + said.err
+
+
+def test_a_run_of_an_agent_is_resumed_without_it(tiny, tmp_path, monkeypatch):
+    """The agent names the run, once."""
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    flags = [*tiny, f"--run-dir={tmp_path / 'run'}", "--wandb.mode=online"]
+    with serving(KEY) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        with monkeypatch.context() as patch:
+            patch.setenv("WANDB_RUN_ID", "agent-7")
+            assert run_main(train.main, [*flags, "--train.num-iterations=2"]) == 0
+        assert run_main(train.main, [*flags, "--resume", "--train.num-iterations=4"]) == 0
+    assert RunDirectory.open(tmp_path / "run").run_id == "agent-7"
+    assert list(server.runs) == ["agent-7"]
+    rows = [row for row in server.runs["agent-7"].history if "return_post" in row]
+    assert [row["meta_iteration"] for row in rows] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("flags", [[], ["--wandb.mode=offline", "--num-seeds=2"]])
+def test_other_runs_have_an_id_of_their_own(tmp_path, monkeypatch, flags):
+    """W&B is off, or the agent knows of one run where there are two."""
+    monkeypatch.setenv("WANDB_RUN_ID", "agent-7")
+    flags = ["--preset=point-maesn", f"--run-dir={tmp_path / 'run'}", *flags]
+    run = RunDirectory.create(train.parse_train(flags))
+    assert re.fullmatch("[0-9a-f]{8}", run.run_id)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "a b", "a\nb", "x" * 65, "é"])
+def test_an_id_that_is_no_name_is_refused(refused, monkeypatch, name):
+    monkeypatch.setenv("WANDB_RUN_ID", name)
+    monkeypatch.setattr("learners.set_up", lambda _: None)  # it takes seconds
+    flags = ["--preset=point-maesn", "--run-dir=run", "--wandb.mode=offline"]
+    refused(train.main, flags, "WANDB_RUN_ID: ", repr(name))
 
 
 def test_without_a_key_several_seeds_say_so_once(tmp_path, capfd):

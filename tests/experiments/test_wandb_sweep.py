@@ -16,8 +16,8 @@ import yaml
 import train
 import wandb_sweep
 from cli import run_main
-from fake_sweeps import SPEC, write_spec
 from explorax.sinks import read_jsonl
+from fake_sweeps import SPEC, write_spec
 from run_directory import RunDirectory
 from sweeping.settings import first_runs
 from sweeping.spec import SweepSpec, read_spec, spec_from
@@ -179,13 +179,11 @@ def test_an_agent_trains_what_the_sweep_asks_for(tmp_path, server, make, values)
 
     (sweep,) = server.sweeps.values()
     assert [setting["meta.kl_coef"] for setting in sweep.runs.values()] == values
-    assert list(server.runs) == list(sweep.runs)
-    directories = sorted((tmp_path / "runs").iterdir())  # by the time when they began
-    assert [RunDirectory.open(path).config for path in directories] == [
-        replace(config, run_dir=path)
-        for config, path in zip(runs_of(spec_from(content)), directories, strict=True)
-    ]
-    for (run_id, served), path in zip(server.runs.items(), directories, strict=True):
+    directories = {run.run_id: run for run in map(RunDirectory.open, (tmp_path / "runs").iterdir())}
+    assert directories.keys() == server.runs.keys() == sweep.runs.keys()
+    for run_id, config in zip(sweep.runs, runs_of(spec_from(content)), strict=True):
+        served, path = server.runs[run_id], directories[run_id].path
+        assert directories[run_id].config == replace(config, run_dir=path)
         assert (served.project, served.sweep, served.exit_code) == ("mine", "sweep0", 0)
         setting = {name: {"value": value} for name, value in sweep.runs[run_id].items()}
         assert setting.items() <= served.config.items()
