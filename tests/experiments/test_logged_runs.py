@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,58 @@ def test_an_id_that_is_no_name_is_refused(refused, monkeypatch, name):
     monkeypatch.setattr("learners.set_up", lambda _: None)  # it takes seconds
     flags = ["--preset=point-maesn", "--run-dir=run", "--wandb.mode=offline"]
     refused(train.main, flags, "WANDB_RUN_ID: ", repr(name))
+
+
+@contextmanager
+def no_key(patch):
+    yield "--wandb.mode=online", "wandb.mode: no API key is set; the run is kept offline"
+
+
+@contextmanager
+def wrong_key(patch):
+    patch.setenv("WANDB_API_KEY", KEY)
+    with serving("another") as server:
+        patch.setenv("WANDB_BASE_URL", server.url)
+        yield "--wandb.mode=online", "wandb.mode: "
+        assert not server.runs
+
+
+@contextmanager
+def no_server(patch):
+    patch.setenv("WANDB_API_KEY", KEY)
+    patch.setenv("WANDB_INIT_TIMEOUT", "1")
+    with socket.socket() as endpoint:  # nobody listens
+        endpoint.bind(("127.0.0.1", 0))
+        patch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{endpoint.getsockname()[1]}")
+        yield "--wandb.mode=online", "wandb.mode: "
+
+
+@contextmanager
+def full_disk(patch):
+    usage = shutil.disk_usage
+
+    def of_wandb(path):
+        return usage(path)._replace(free=1000) if Path(path).name == "wandb" else usage(path)
+
+    patch.setattr(shutil, "disk_usage", of_wandb)
+    yield "--wandb.mode=offline", "wandb: [Errno 28] No space left on device: "
+
+
+@pytest.mark.parametrize("trouble", [no_key, wrong_key, no_server, full_disk])
+def test_a_run_that_wandb_cannot_have_is_whole(tiny, tmp_path, monkeypatch, capfd, trouble):
+    """It says so once, and keeps the key to itself."""
+    monkeypatch.chdir(tmp_path)  # whose name is nothing that is said
+    with trouble(monkeypatch) as (mode, begins):
+        flags = [*tiny, "--run-dir=run", "--train.num-iterations=4", mode]
+        assert run_main(train.main, flags) == 0
+    said = capfd.readouterr()
+    (line,) = (line for line in said.err.splitlines() if re.search("wandb|w&b", line, re.I))
+    assert line.startswith(begins)
+    records = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert [record["meta_iteration"] for record in records] == [1, 2, 3, 4]
+    assert json.loads((tmp_path / "run" / "metatest.json").read_text())["meta_iteration"] == 4
+    assert not files_with(KEY, tmp_path)
+    assert KEY not in said.out + said.err
 
 
 def test_without_a_key_several_seeds_say_so_once(tmp_path, capfd):

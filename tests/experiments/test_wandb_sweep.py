@@ -155,6 +155,7 @@ def server(no_wandb_account, monkeypatch):
 def make(tmp_path):
     """Runs a target, by the Python that runs the tests, where nothing but the scripts is."""
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    (tmp_path / "wandb").mkdir()  # or the client's log is elsewhere
     makefile = ["make", "-f", str(ROOT / "Makefile"), f"VENV={sys.prefix}", "STAMP="]
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -194,6 +195,33 @@ def test_an_agent_trains_what_the_sweep_asks_for(tmp_path, server, make, values)
         report = json.loads((path / "metatest.json").read_text())
         assert served.summary["metatest/return"] == report["return"]["mean"][-1]
 
+    assert list(tmp_path.glob("wandb/debug-cli.*.log"))
     assert not files_with(KEY, tmp_path)
     for done in (made, agent):
         assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("key", ["0ff" * 14, "0ff0ff0ff"])
+def test_a_wrong_key_makes_nothing_and_is_not_told(tmp_path, server, monkeypatch, capfd, key):
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    spec = write_spec(tmp_path / "spec.yaml", SPEC)
+    assert run_main(wandb_sweep.main, [str(spec)]) == 1
+    said = capfd.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith("error: W&B: ")
+    assert not server.sweeps
+    assert key not in said.out + said.err
+    assert not files_with(key, tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_an_agent_does_not_tell_a_wrong_key(tmp_path, server, make, monkeypatch):
+    wrong = "0ff" * 14
+    monkeypatch.setenv("WANDB_API_KEY", wrong)
+    agent = make("wandb-agent", "SWEEP=mine/sweep0")
+    assert agent.returncode != 0
+    assert "invalid API key" in agent.stderr
+    assert not server.agents
+    assert list(tmp_path.glob("wandb/debug-cli.*.log"))
+    assert wrong not in agent.stdout + agent.stderr
+    assert not files_with(wrong, tmp_path)
