@@ -6,6 +6,8 @@ members a directory with what a run of this seed and setting alone would leave.
 
 import contextlib
 import json
+import os
+import re
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -84,12 +86,17 @@ class RunDirectory(Generic[C]):
 
     @classmethod
     def create(cls, config: C) -> "RunDirectory[C]":
-        """Makes the directory of a new run and writes its config.json."""
+        """Makes the directory of a new run and writes its config.json.
+
+        Raises:
+          UsageError: it cannot be written, or $WANDB_RUN_ID is no id.
+        """
+        run_id = _new_id(config)
         path = config.run_dir or Path("runs")
         try:
             path = config.run_dir or _new_directory(config)
             cls.check_new(path)
-            run = cls(path, replace(config, run_dir=path), uuid.uuid4().hex[:8])
+            run = cls(path, replace(config, run_dir=path), run_id)
             for member in run.members():
                 member.path.mkdir(parents=True, exist_ok=True)
             run.write_config()
@@ -173,6 +180,23 @@ def check_same(was: RunConfig, now: RunConfig, where: str) -> None:
                 f"{name}: {where} has {before[name]!r}, and a resumed run cannot change it to "
                 f"{value!r}"
             )
+
+
+def _new_id(config: RunConfig) -> str:
+    """The one that an agent of a W&B sweep has for its run, which has one member; else a new one.
+
+    Raises:
+      UsageError: it could not be a part of names of files.
+    """
+    given = os.environ.get("WANDB_RUN_ID")
+    if not given or config.wandb.mode == "disabled" or config.num_members > 1:
+        return uuid.uuid4().hex[:8]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given):
+        raise UsageError(
+            "WANDB_RUN_ID: must be at most 64 letters, digits, dots, dashes and underscores, and "
+            f"begin with a letter or digit; got {given!r}"
+        )
+    return given
 
 
 def _new_directory(config: RunConfig) -> Path:

@@ -2,7 +2,8 @@
 
 Its agents (``make wandb-agent``) start experiments/train.py on as many machines as there are. W&B
 compares the returns after adaptation on training tasks, which it has while runs go on; of their
-meta-test it hears at the end. Seeds are one more field to it, and tpe is its own Bayesian search.
+meta-test it hears at the end. Seeds are one more field to it, tpe is its own Bayesian search, and
+vmap is ignored: its agents know of one run per program.
 Exit codes: 0 done, 1 W&B refuses, 2 wrong spec or flags.
 """
 
@@ -42,7 +43,6 @@ def wandb_config(spec: SweepSpec) -> dict[str, Any]:
     Raises:
       ValueError: ``field: expectation``, where agents cannot pass on what it asks for.
     """
-    require(not spec.vmap, "vmap", "is not for W&B, whose agents know of one run per program")
     # What is fixed goes into the command: agents cannot write a switch or a list as flags are.
     online = replace(spec, set={**spec.set, "wandb.mode": "online"})
     flags = changed_flags(config_of(online, {}, PRESETS[spec.preset].seed))
@@ -81,11 +81,15 @@ def main(argv: Sequence[str]) -> int:
     """Makes the sweep that the flags name."""
     asked = parse(WandbSweepConfig, argv)
     spec = read_spec(asked.spec)
+    alone = replace(spec, vmap=())
     try:
-        runs = first_runs(spec)
-        content, project = wandb_config(spec), runs[0].config.wandb.project
+        runs = first_runs(alone)
+        content, project = wandb_config(alone), runs[0].config.wandb.project
     except ValueError as error:
         raise UsageError(f"{asked.spec}: {error}") from error
+    if spec.vmap:
+        why = "W&B's agents run every setting and seed as a program of its own"
+        print(f"vmap: ignored, {why}", file=sys.stderr)
     print(yaml.safe_dump(content, sort_keys=False), end="")
     if not asked.dry_run:
         print(f"make wandb-agent SWEEP={project}/{_create(content, project)}")

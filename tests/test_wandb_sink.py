@@ -149,6 +149,14 @@ def test_an_online_run_is_resumed_where_the_server_has_it(directory, server, res
     assert served.artifacts["checkpoint-abc123"]["arrays/0"] == b"parameters"
 
 
+def test_an_agents_environment_does_not_rename_a_run(directory, server, monkeypatch):
+    """W&B would take it for the run that the agent asked for."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
+    monkeypatch.setenv("WANDB_RUN_ID", "other")
+    write(sink(directory, "online"), 1)
+    assert {run_id: run.sweep for run_id, run in server.runs.items()} == {"abc123": None}
+
+
 def test_seeds_side_by_side_are_runs_of_a_group(tmp_path, server):
     runs = []
     for seed in (0, 1):

@@ -1,4 +1,4 @@
-"""Reads what Weights & Biases has written, by its own tool."""
+"""Reads what Weights & Biases has written, by its own tool, and looks for what it must not have."""
 
 import json
 import subprocess
@@ -17,6 +17,11 @@ def records(file: Path) -> list[dict[str, Any]]:
 def offline_runs(directory: Path) -> list[list[dict[str, Any]]]:
     """The records of all offline runs below ``directory``, the oldest first."""
     return [records(file) for file in sorted(directory.glob("wandb/offline-run-*/run-*.wandb"))]
+
+
+def files_with(text: str, directory: Path) -> list[Path]:
+    """All files below that hold it."""
+    return [p for p in directory.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
 
 
 def history(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

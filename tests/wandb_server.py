@@ -1,6 +1,7 @@
 """As much of a Weights & Biases server as its client needs, on this machine's loopback."""
 
 import base64
+import itertools
 import json
 import re
 import sys
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import yaml
+
 ENTITY = "someone"
 
 
@@ -19,6 +22,7 @@ class ServedRun:
     """What the server has of one run."""
 
     project: str = ""
+    sweep: str | None = None
     group: str | None = None
     name: str = ""  # as displayed
     config: dict[str, Any] = field(default_factory=dict)
@@ -29,8 +33,23 @@ class ServedRun:
     exit_code: int | None = None
 
 
+@dataclass
+class ServedSweep:
+    """A grid, and the runs that its agents were told of."""
+
+    project: str
+    config: dict[str, Any]
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings by the run's id
+
+    def settings(self) -> Iterator[dict[str, Any]]:
+        """All of them."""
+        names, domains = zip(*self.config["parameters"].items(), strict=True)
+        for values in itertools.product(*(domain["values"] for domain in domains)):
+            yield dict(zip(names, values, strict=True))
+
+
 class WandbServer(ThreadingHTTPServer):
-    """Knows one key, and keeps runs by their id."""
+    """Knows one key, and keeps runs and sweeps by their id."""
 
     daemon_threads = True
 
@@ -38,6 +57,8 @@ class WandbServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.key, self.runs = key, dict[str, ServedRun]()
         self.artifacts: dict[str, dict[str, bytes]] = {}
+        self.sweeps: dict[str, ServedSweep] = {}
+        self.agents: dict[str, str] = {}  # their sweeps
         self.lock = threading.Lock()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -68,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self._content()
+        if self.path.startswith("/sdk/otel/"):  # as servers without telemetry
+            return self._answer({}, 404)
         expected = "Basic " + base64.b64encode(f"api:{self.server.key}".encode()).decode()
         if self.headers["Authorization"] != expected:
             return self._answer({"errors": [{"message": "invalid API key"}]}, 401)
@@ -152,6 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         inserted = run_id not in self.server.runs
         run = self.server.runs.setdefault(run_id, ServedRun())
         run.project = asked.get("project") or run.project
+        run.sweep = asked.get("sweep") or run.sweep
         run.group = asked.get("groupName") or run.group
         run.name = asked.get("displayName") or run.name
         run.config |= json.loads(asked.get("config") or "{}")
@@ -162,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             "displayName": run.name,
             "description": "",
             "config": json.dumps(run.config),
-            "sweepName": None,
+            "sweepName": run.sweep,
             "project": project,
             "historyLineCount": len(run.history),
         }
@@ -214,6 +238,43 @@ class _Handler(BaseHTTPRequestHandler):
 
     def CommitArtifact(self, asked: dict) -> dict:
         return {"commitArtifact": {"artifact": {"id": asked["artifactID"], "digest": "d"}}}
+
+    def UpsertSweep(self, asked: dict) -> dict:
+        name = f"sweep{len(self.server.sweeps)}"
+        config = yaml.safe_load(asked["config"])
+        self.server.sweeps[name] = ServedSweep(asked["projectName"], config)
+        project = {"id": "p", "name": asked["projectName"], "entity": {"id": "e", "name": ENTITY}}
+        sweep = {"name": name, "project": project}
+        return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+
+    def SweepWithRuns(self, asked: dict) -> dict:
+        sweep = self.server.sweeps.get(asked["sweep"])
+        if sweep is None or sweep.project != asked["project"]:
+            return {"project": None}
+        found = {"name": asked["sweep"], "config": yaml.safe_dump(sweep.config)}
+        return {"project": {"sweep": found | {"runs": {"edges": []}}}}
+
+    def CreateAgent(self, asked: dict) -> dict:
+        agent = f"agent{len(self.server.agents)}"
+        self.server.agents[agent] = asked["sweep"]
+        return {"createAgent": {"agent": {"id": agent}}}
+
+    def Heartbeat(self, asked: dict) -> dict:
+        """One run after the other, and the end after the last of them."""
+        name = self.server.agents[asked["id"]]
+        is_busy = any(json.loads(asked["runState"]).values())
+        commands = [] if is_busy else [self._command(name, self.server.sweeps[name])]
+        agent = {"agent": {"id": asked["id"]}, "commands": json.dumps(commands)}
+        return {"agentHeartbeat": agent}
+
+    def _command(self, name: str, sweep: ServedSweep) -> dict:
+        rest = list(sweep.settings())[len(sweep.runs) :]
+        if not rest:
+            return {"type": "exit"}
+        run_id = f"{name}run{len(sweep.runs)}"
+        sweep.runs[run_id] = rest[0]
+        args = {key: {"value": value} for key, value in rest[0].items()}
+        return {"type": "run", "run_id": run_id, "program": sweep.config["program"], "args": args}
 
     @property
     def _url(self) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import socket
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from run_logs import RunLogs
 from run_results import results_of
 from skill_presets import SKILL_PRESETS
 from test_tensorboard_sink import events, scalars
-from wandb_files import history, offline_runs
+from wandb_files import files_with, history, offline_runs
 from wandb_server import serving
 
 KEY = "5ec2e7" * 7
@@ -28,9 +31,9 @@ RESULTS = Path(__file__).parents[2] / "experiments" / "results"
 pytestmark = pytest.mark.usefixtures("no_wandb_account")
 
 
-def contents(*directories: Path) -> list[bytes]:
+def contents(directory: Path) -> list[bytes]:
     """Of all files below."""
-    return [p.read_bytes() for d in directories for p in d.rglob("*") if p.is_file()]
+    return [p.read_bytes() for p in directory.rglob("*") if p.is_file()]
 
 
 def test_a_run_is_in_wandb_and_tensorboard_and_its_key_nowhere(
@@ -76,8 +79,92 @@ def test_a_run_is_in_wandb_and_tensorboard_and_its_key_nowhere(
     expected = [(r["env_steps"], pytest.approx(r["return_post"])) for r in records]
     assert scalars(found, "return_post") == expected
 
-    for content in contents(finished, tmp_path):
-        assert KEY.encode() not in content
+    assert not files_with(KEY, tmp_path)
+    assert KEY not in said.out + said.err
+
+
+def test_a_run_of_an_agent_is_resumed_without_it(tiny, tmp_path, monkeypatch):
+    """The agent names the run, once."""
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    flags = [*tiny, f"--run-dir={tmp_path / 'run'}", "--wandb.mode=online"]
+    with serving(KEY) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        with monkeypatch.context() as patch:
+            patch.setenv("WANDB_RUN_ID", "agent-7")
+            assert run_main(train.main, [*flags, "--train.num-iterations=2"]) == 0
+        assert run_main(train.main, [*flags, "--resume", "--train.num-iterations=4"]) == 0
+    assert RunDirectory.open(tmp_path / "run").run_id == "agent-7"
+    assert list(server.runs) == ["agent-7"]
+    rows = [row for row in server.runs["agent-7"].history if "return_post" in row]
+    assert [row["meta_iteration"] for row in rows] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("flags", [[], ["--wandb.mode=offline", "--num-seeds=2"]])
+def test_other_runs_have_an_id_of_their_own(tmp_path, monkeypatch, flags):
+    """W&B is off, or the agent knows of one run where there are two."""
+    monkeypatch.setenv("WANDB_RUN_ID", "agent-7")
+    flags = ["--preset=point-maesn", f"--run-dir={tmp_path / 'run'}", *flags]
+    run = RunDirectory.create(train.parse_train(flags))
+    assert re.fullmatch("[0-9a-f]{8}", run.run_id)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "a b", "a\nb", "x" * 65, "é"])
+def test_an_id_that_is_no_name_is_refused(refused, monkeypatch, name):
+    monkeypatch.setenv("WANDB_RUN_ID", name)
+    monkeypatch.setattr("learners.set_up", lambda _: None)  # it takes seconds
+    flags = ["--preset=point-maesn", "--run-dir=run", "--wandb.mode=offline"]
+    refused(train.main, flags, "WANDB_RUN_ID: ", repr(name))
+
+
+@contextmanager
+def no_key(patch):
+    yield "--wandb.mode=online", "wandb.mode: no API key is set; the run is kept offline"
+
+
+@contextmanager
+def wrong_key(patch):
+    patch.setenv("WANDB_API_KEY", KEY)
+    with serving("another") as server:
+        patch.setenv("WANDB_BASE_URL", server.url)
+        yield "--wandb.mode=online", "wandb.mode: "
+        assert not server.runs
+
+
+@contextmanager
+def no_server(patch):
+    patch.setenv("WANDB_API_KEY", KEY)
+    patch.setenv("WANDB_INIT_TIMEOUT", "1")
+    with socket.socket() as endpoint:  # nobody listens
+        endpoint.bind(("127.0.0.1", 0))
+        patch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{endpoint.getsockname()[1]}")
+        yield "--wandb.mode=online", "wandb.mode: "
+
+
+@contextmanager
+def full_disk(patch):
+    usage = shutil.disk_usage
+
+    def of_wandb(path):
+        return usage(path)._replace(free=1000) if Path(path).name == "wandb" else usage(path)
+
+    patch.setattr(shutil, "disk_usage", of_wandb)
+    yield "--wandb.mode=offline", "wandb: [Errno 28] No space left on device: "
+
+
+@pytest.mark.parametrize("trouble", [no_key, wrong_key, no_server, full_disk])
+def test_a_run_that_wandb_cannot_have_is_whole(tiny, tmp_path, monkeypatch, capfd, trouble):
+    """It says so once, and keeps the key to itself."""
+    monkeypatch.chdir(tmp_path)  # whose name is nothing that is said
+    with trouble(monkeypatch) as (mode, begins):
+        flags = [*tiny, "--run-dir=run", "--train.num-iterations=4", mode]
+        assert run_main(train.main, flags) == 0
+    said = capfd.readouterr()
+    (line,) = (line for line in said.err.splitlines() if re.search("wandb|w&b", line, re.I))
+    assert line.startswith(begins)
+    records = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert [record["meta_iteration"] for record in records] == [1, 2, 3, 4]
+    assert json.loads((tmp_path / "run" / "metatest.json").read_text())["meta_iteration"] == 4
+    assert not files_with(KEY, tmp_path)
     assert KEY not in said.out + said.err
 
 

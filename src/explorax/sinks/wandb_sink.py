@@ -46,7 +46,7 @@ class WandbSink:
           directory: W&B makes its folder ``wandb`` in there.
           project: the W&B project.
           name: what the run is called.
-          run_id: stays the same when a run is resumed.
+          run_id: stays the same when a run is resumed, whatever $WANDB_RUN_ID is.
           config: shown beside the run.
           group: of runs that go on at the same time in this process; None: it is the only one.
         """
@@ -54,12 +54,11 @@ class WandbSink:
 
         wandb.setup(wandb.Settings(silent=True))
         self.directory = directory / "wandb"
-        # WANDB_RUN_ID is set by an agent of a sweep, which knows of one run only.
         settings: dict[str, Any] = {
             "dir": directory,
             "project": project,
             "name": name,
-            "id": os.environ.get("WANDB_RUN_ID", run_id) if group is None else run_id,
+            "id": run_id,
             "config": dict(config),
             "settings": _settings(),
             "group": group,
@@ -143,11 +142,21 @@ def _start(mode: str, settings: Mapping[str, Any]) -> tuple[Any, str | None]:
     problem = _login_problem() if mode == "online" else None
     if mode == "online" and problem is None:
         try:
-            return wandb.init(mode="online", resume="allow", **settings), None
+            return _init(mode="online", resume="allow", **settings), None
         except wandb.Error as error:
             problem = " ".join(str(error).split())
             wandb.teardown()  # or the id stays in use
-    return wandb.init(mode="offline", **settings), problem
+    return _init(mode="offline", **settings), problem
+
+
+def _init(**settings: Any) -> Any:
+    """A run by its own id, which W&B passes over where the environment is that of a sweep's run."""
+    import wandb
+
+    of_process = wandb.setup().settings
+    if of_process.run_id != settings["id"]:
+        of_process.sweep_id = None
+    return wandb.init(**settings)
 
 
 def _settings() -> Any:
