@@ -14,6 +14,7 @@ from explorax.outer import adapt_again
 from explorax_envs.point import Point
 from trees import bits
 
+NAMES = ("estimator", "num_inner_steps", "optimizer")
 NUM_STEPS = (1, 2, 3, 4, 5)
 OPTIMIZERS = ("trpo", "promp", "ppo")
 USUAL = {
@@ -43,26 +44,28 @@ def learner_of(estimator, num_inner_steps, optimizer):
 
 
 @pytest.mark.parametrize(
-    "cell", [pytest.param(c, marks=() if c in USUAL else pytest.mark.slow) for c in GRID]
+    NAMES, [pytest.param(*c, marks=() if c in USUAL else pytest.mark.slow) for c in GRID]
 )
-def test_an_update_gives_a_state_of_the_same_kind(cell):
+def test_an_update_gives_a_state_of_the_same_kind(estimator, num_inner_steps, optimizer):
     """So that the next update is the same program; by shapes alone."""
-    config, learner, _ = learner_of(*cell)
+    _, learner, _ = learner_of(estimator, num_inner_steps, optimizer)
     state = jax.eval_shape(learner.init, jax.random.key(0))
     new, metrics = jax.eval_shape(learner.update, state)
     kind = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), tree)  # noqa: E731
     assert kind(new) == kind(state)
     assert all(metric.shape == () for metric in metrics.values())
     of_optimizer = {"trpo": "line_search_ok", "promp": "kl_pre", "ppo": "clip_fraction"}
-    assert of_optimizer[config.optimizer] in metrics
-    assert learner.steps_per_update == 2 * 4 * 20 * (config.num_inner_steps + 1)
+    assert of_optimizer[optimizer] in metrics
+    assert learner.steps_per_update == 2 * 4 * 20 * (num_inner_steps + 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", EXECUTED)
-def test_every_inner_step_moves_theta_and_the_update_is_finite(cell):
+@pytest.mark.parametrize(NAMES, EXECUTED)
+def test_every_inner_step_moves_theta_and_the_update_is_finite(
+    estimator, num_inner_steps, optimizer
+):
     """The deviations that acted are those of the steps through which the outer gradient goes."""
-    config, learner, mesh = learner_of(*cell)
+    config, learner, mesh = learner_of(estimator, num_inner_steps, optimizer)
     state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
     index, keys = jnp.array([2, 0]), jax.random.split(jax.random.key(1), 2)
 
@@ -76,7 +79,7 @@ def test_every_inner_step_moves_theta_and_the_update_is_finite(cell):
         return batch.trajectory.action_dist.log_std[:, :, 0, 0], [p.policy for p in thetas]
 
     acted, thetas = stages(state)
-    assert len(thetas) == config.num_inner_steps + 1
+    assert len(thetas) == num_inner_steps + 1
     for before, after in pairwise(thetas):
         moved = jax.tree.map(lambda a, b: np.abs(a - b).reshape(2, -1).max(axis=-1), before, after)
         assert all(np.all(of_tasks > 1e-5) for of_tasks in jax.tree.leaves(moved))
