@@ -198,13 +198,16 @@ def test_devices_learn_the_same():
 
 @pytest.mark.slow
 def test_ten_skills_on_the_point_robot():
-    """The preset: within two minutes an accuracy of .8 on new episodes, where chance is .1."""
+    """The preset: within two minutes an accuracy of .8 on new episodes, where chance is .1.
+
+    The minutes are the process's own, of all its threads: a machine may be busy with other things.
+    """
     preset = SKILL_PRESETS["point-diayn"]
     assert Point.features[preset.skills.features] == POSITION
-    start = time.perf_counter()
+    start = time.process_time()
     _, _, metrics = run(preset.skills, 2, preset.train.num_iterations)
     jax.block_until_ready(metrics)
-    assert time.perf_counter() - start < 120
+    assert time.process_time() - start < 120
     assert metrics["intrinsic_reward"][0] == pytest.approx(0.0, abs=1e-5)
     assert metrics["accuracy"][-1] >= 0.8
     assert 8 < metrics["distinct_skills"][-1] <= 10
