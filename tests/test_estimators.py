@@ -1,5 +1,7 @@
 """Every inner surrogate against the exact derivatives of a tiny MDP, in float64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,21 @@ def test_it_stays_exact_through_several_inner_steps(num_steps, theta):
     # and it is not that of one step
     shorter, longer = (tabular.exact_meta_gradient(theta, LR, n) for n in (1, num_steps))
     assert np.linalg.norm(longer - shorter) > 0.05
+
+
+def test_first_order_takes_the_inner_steps_for_constants(theta):
+    """Of single episodes: of all of them nothing is left of loglik's derivative either."""
+    counts = jnp.eye(len(tabular.ALL.reward))[jnp.array([3, 12])]
+    after = theta
+    for weights in counts:
+        advantage = tabular.advantages(after)
+        along = partial(tabular.surrogate, "loglik", weights=weights, advantage=advantage)
+        after += LR * jax.grad(along)(after)
+    meta = lambda name: tabular.sampled_meta_gradient(name, theta, LR, counts)  # noqa: E731
+    np.testing.assert_allclose(
+        meta("first_order"), jax.grad(tabular.expected_return)(after), rtol=1e-9
+    )
+    assert np.linalg.norm(meta("loglik") - meta("first_order")) > 0.02
 
 
 def expected_after_an_episode(theta):
