@@ -54,8 +54,8 @@ def measure(config: BiasConfig) -> list[dict[str, Any]]:
     rows = []
     for estimator in SURROGATES:
         one = partial(tabular.sampled_meta_gradient, estimator, theta, config.inner_lr)
-        error = jax.jit(jax.vmap(one))(counts.astype(theta.dtype)) - exact
-        many = one(tabular.probs(theta))
+        error = jax.jit(jax.vmap(one))(counts[:, None].astype(theta.dtype)) - exact
+        many = one(tabular.probs(theta)[None])
         variance = jnp.sum(jnp.var(error, axis=0))
         rows.append(
             {

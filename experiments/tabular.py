@@ -13,8 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from explorax.config import Estimator
+from explorax.adapt import Batch, StepSizes, inner_step
+from explorax.algos.maml import maml
+from explorax.config import Estimator, MetaConfig
 from explorax.estimators import SURROGATES
+from explorax.nets import Policy
+from explorax.outer import sampling_surrogate
+from explorax.rollout import TaskParams
+from explorax.types import Gaussian, SkillChoice, Trajectory
 
 HORIZON = 3
 TRANSITION = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.4, 0.6], [0.7, 0.3]]])
@@ -121,32 +127,99 @@ def _square(hessian: Array) -> Array:
     return hessian.reshape(4, 4)
 
 
-def exact_meta_gradient(theta: Float[Array, "2 2"], inner_lr: float) -> Float[Array, "2 2"]:
-    """d J(theta + alpha dJ(theta)) / d theta."""
-    adapted = lambda x: x + inner_lr * jax.grad(expected_return)(x)  # noqa: E731
-    return jax.grad(lambda x: expected_return(adapted(x)))(theta)
+def inner_path(
+    theta: Float[Array, "2 2"], inner_lr: float, num_steps: int
+) -> list[Float[Array, "2 2"]]:
+    """theta, and what each of ``num_steps`` exact inner steps makes of it."""
+    path = [theta]
+    for _ in range(num_steps):
+        path.append(path[-1] + inner_lr * jax.grad(expected_return)(path[-1]))
+    return path
+
+
+def exact_meta_gradient(
+    theta: Float[Array, "2 2"], inner_lr: float, num_steps: int = 1
+) -> Float[Array, "2 2"]:
+    """d J(theta') / d theta, where theta' = theta + alpha dJ(theta), so many times."""
+    return jax.grad(lambda x: expected_return(inner_path(x, inner_lr, num_steps)[-1]))(theta)
+
+
+POLICY = Policy(
+    init=lambda _: jnp.asarray(THETA),
+    apply=lambda theta, obs, _: SkillChoice(obs @ theta, _no_numbers(obs.shape[:-1])),
+)
+"""The softmax table for the library: states and actions are one-hot."""
+
+
+def _no_numbers(shape: tuple[int, ...]) -> Gaussian:
+    return Gaussian(jnp.zeros((*shape, 0)), jnp.zeros((*shape, 0)))
+
+
+def recorded(theta: Float[Array, "2 2"], counts: Float[Array, "32"]) -> Batch:
+    """Episodes of ``theta``, of which ``counts`` says how often each trajectory came up.
+
+    The library takes means over the 32: rewards and advantages, which are exact and not
+    standardised, are weighted so that these are means over the episodes. ``alive`` counts them.
+    """
+    num = len(ALL.reward)
+    weight = (num * counts / jnp.sum(counts))[:, None]
+    obs, reward = jnp.eye(2)[ALL.state], weight * ALL.reward
+    nothing = jnp.zeros((num, 0))
+    trajectory = Trajectory(
+        obs=obs,
+        action=jnp.eye(2)[ALL.action],
+        action_dist=POLICY.apply(theta, obs, nothing),
+        log_prob=log_probs(theta),
+        reward=reward,
+        task_reward=reward,
+        success=jnp.zeros_like(reward),
+        alive=jnp.broadcast_to(counts[:, None], reward.shape),
+        latent=nothing,
+        latent_noise=nothing,
+        latent_log_prob=jnp.zeros(num),
+    )
+    return Batch(trajectory, weight * advantages(theta), jnp.zeros(num), jnp.ones(()))
+
+
+def meta_learner(estimator: Estimator, num_steps: int) -> MetaConfig:
+    """MAML without discounts, outer steps by the plain ratio."""
+    return maml(
+        estimator=estimator,
+        optimizer="trpo",
+        num_inner_steps=num_steps,
+        meta_batch_size=2,
+        discount=1.0,
+    )
+
+
+def step_sizes(inner_lr: float) -> StepSizes:
+    """alpha for surrogates that are means over time."""
+    return StepSizes(_no_numbers(()), jnp.asarray(HORIZON * inner_lr))
 
 
 def sampled_meta_gradient(
     estimator: Estimator,
     theta: Float[Array, "2 2"],
     inner_lr: float,
-    counts: Float[Array, "32"],
+    counts: Float[Array, "S 32"],
 ) -> Float[Array, "2 2"]:
-    """The same from episodes, of which ``counts`` says how often each trajectory came up.
+    """The same from episodes: ``counts`` says how often each trajectory came up at each inner step.
 
-    The return after the inner step is exact: what is seen is the inner surrogate alone.
+    The return after the inner steps is exact: what is seen is the inner surrogate alone.
     """
-    advantage, weights = advantages(theta), counts / jnp.sum(counts)
+    config, alpha = meta_learner(estimator, len(counts)), step_sizes(inner_lr)
 
     def objective(x: Array) -> Array:
-        gradient = jax.grad(lambda y: surrogate(estimator, y, weights, advantage))(x)
-        if estimator == "first_order":
-            gradient = jax.lax.stop_gradient(gradient)
-        value = expected_return(x + inner_lr * gradient)
+        params, stages = TaskParams(_no_numbers(()), x), []
+        for counts_s in counts:
+            batch = recorded(jax.lax.stop_gradient(params.policy), counts_s)
+            stages.append((params, batch))
+            params = inner_step(POLICY, config, params, alpha, batch)
+        value = expected_return(params.policy)
         if estimator == "emaml":
             credit = jax.lax.stop_gradient(value) - expected_return(theta)
-            value += credit * counts @ jnp.sum(log_probs(x), axis=-1)
+            drawn = (sampling_surrogate(POLICY, config, p, b, credit) for p, b in stages)
+            value += HORIZON * sum(drawn)
         return value
 
     return jax.grad(objective)(theta)

@@ -1,6 +1,7 @@
 """Skills: what they earn, what is stored of them, and that they are learned."""
 
 import dataclasses
+import time
 from functools import partial
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from compilations import host_operations
 from explorax import parallel
 from explorax.algos import diayn
 from explorax.config import SkillConfig
@@ -16,6 +18,7 @@ from explorax.replay import remember
 from explorax.skills import categorical, gaussian
 from explorax.types import Trajectory
 from explorax_envs.point import Point
+from skill_presets import SKILL_PRESETS
 from trees import shaken
 
 POSITION = (0, 1)
@@ -168,37 +171,45 @@ def test_the_discriminator_climbs_the_likelihood():
 
 
 def run(config, num_devices, num_updates, env=None):
+    """A compiled program of so many updates, and what it makes of a first state."""
     mesh = parallel.task_mesh(config.num_episodes, num_devices)
     learner = diayn.build(env or Point(), POSITION, config, mesh)
     state = parallel.replicate(jax.jit(learner.init)(jax.random.key(0)), mesh)
     program = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=num_updates))
-    compiled = program.lower(state).compile()
+    lowered = program.lower(state)
+    assert not host_operations(lowered)
+    compiled = lowered.compile()
     with jax.transfer_guard("disallow"):
-        return compiled(state)
+        return compiled, *compiled(state)
 
 
 def test_devices_learn_the_same():
     """Of vic, until the replay buffer is full."""
     config = dataclasses.replace(CONFIG, objective="vic")
-    state, metrics = run(config, 2, 5)
+    compiled, state, metrics = run(config, 2, 5)
     assert state.replay.insert_position == CONFIG.replay_size < 5 * 6 * 19
     for leaf in jax.tree.leaves(state._replace(key=None, replay=state.replay.data)):
         one, other = (np.asarray(shard.data) for shard in leaf.addressable_shards)
         np.testing.assert_array_equal(one, other)
     assert metrics["finite"].all()
     assert np.ptp(state.params.prior) > 0.0
+    assert compiled(state)[0].iteration == 10  # what comes out goes in again, as it is
 
 
 @pytest.mark.slow
 def test_ten_skills_on_the_point_robot():
-    """Accuracy of at least .8 on new episodes: chance is .1."""
-    config = SkillConfig(
-        num_skills=10, num_gradient_steps=100, hidden_sizes=(64, 64), learning_rate=1e-3,
-        replay_size=100_000,
-    )  # fmt: skip
-    _, metrics = run(config, 2, 30)
+    """The preset: within two minutes an accuracy of .8 on new episodes, where chance is .1.
+
+    The minutes are the process's own, of all its threads: a machine may be busy with other things.
+    """
+    preset = SKILL_PRESETS["point-diayn"]
+    assert Point.features[preset.skills.features] == POSITION
+    start = time.process_time()
+    _, _, metrics = run(preset.skills, 2, preset.train.num_iterations)
+    jax.block_until_ready(metrics)
+    assert time.process_time() - start < 120
     assert metrics["intrinsic_reward"][0] == pytest.approx(0.0, abs=1e-5)
-    assert metrics["accuracy"][-1] > 0.8
+    assert metrics["accuracy"][-1] >= 0.8
     assert 8 < metrics["distinct_skills"][-1] <= 10
     np.testing.assert_allclose(metrics["effective_skills"], 10.0, rtol=1e-5)
     assert metrics["finite"].all()

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import tabular
+from explorax.adapt import inner_step
 from explorax.estimators import SURROGATES, dice, loglik, lvc
+from explorax.outer import MetaParams, mean_task_loss
+from explorax.rollout import TaskParams
 
 
 @pytest.fixture(autouse=True)
@@ -56,33 +59,99 @@ def test_loglik_lacks_the_scores_product_too(theta):
     assert np.abs(h1).max() > 0.05, "nothing is lacking here"
 
 
+LR = 2.0
+
+
+def errors(theta, num_steps):
+    """By estimator, how far the meta-gradient of all trajectories is from the exact one."""
+    path = tabular.inner_path(theta, LR, num_steps)
+    counts = jnp.stack([tabular.probs(x) for x in path[:-1]])
+    exact = tabular.exact_meta_gradient(theta, LR, num_steps)
+    meta = lambda name: tabular.sampled_meta_gradient(name, theta, LR, counts)  # noqa: E731
+    names = ("dice", "lvc", "loglik", "first_order")
+    return {name: np.linalg.norm(meta(name) - exact) for name in names}
+
+
 def test_the_meta_gradient_of_all_trajectories_is_exact_with_dice_alone(theta):
-    meta = partial(tabular.sampled_meta_gradient, theta=theta, inner_lr=2.0)
-    exact = tabular.exact_meta_gradient(theta, 2.0)
-    error = {
-        name: np.linalg.norm(meta(name, counts=tabular.probs(theta)) - exact)
-        for name in ("dice", "lvc", "loglik", "first_order")
-    }
+    error = errors(theta, 1)
     assert error["dice"] < 1e-12
     assert 0.1 < error["lvc"] < error["loglik"] - 0.1
     np.testing.assert_allclose(error["loglik"], error["first_order"])
 
 
-def test_emaml_is_unbiased_for_a_single_episode(theta):
-    """d/dtheta sum_tau P(tau) J(theta'(tau)), whatever the baseline of the credit."""
-    lr, advantage = 2.0, tabular.advantages(theta)
-    one_hot = jnp.eye(len(tabular.ALL.reward))
+@pytest.mark.parametrize("num_steps", [3, 5])
+def test_it_stays_exact_through_several_inner_steps(num_steps, theta):
+    error = errors(theta, num_steps)
+    assert error["dice"] < 1e-12
+    assert min(error["lvc"], error["loglik"], error["first_order"]) > 0.02
+    # and it is not that of one step
+    shorter, longer = (tabular.exact_meta_gradient(theta, LR, n) for n in (1, num_steps))
+    assert np.linalg.norm(longer - shorter) > 0.05
+
+
+def test_first_order_takes_the_inner_steps_for_constants(theta):
+    """Of single episodes: of all of them nothing is left of loglik's derivative either."""
+    counts = jnp.eye(len(tabular.ALL.reward))[jnp.array([3, 12])]
+    after = theta
+    for weights in counts:
+        advantage = tabular.advantages(after)
+        along = partial(tabular.surrogate, "loglik", weights=weights, advantage=advantage)
+        after += LR * jax.grad(along)(after)
+    meta = lambda name: tabular.sampled_meta_gradient(name, theta, LR, counts)  # noqa: E731
+    np.testing.assert_allclose(
+        meta("first_order"), jax.grad(tabular.expected_return)(after), rtol=1e-9
+    )
+    assert np.linalg.norm(meta("loglik") - meta("first_order")) > 0.02
+
+
+def expected_after_an_episode(theta):
+    """sum_tau P(tau) J(theta'(tau)), as a function of theta: what E-MAML maximises."""
+    advantage, one_hot = tabular.advantages(theta), jnp.eye(len(tabular.ALL.reward))
 
     def objective(x):
         def after(weights):
             gradient = jax.grad(lambda y: tabular.surrogate("loglik", y, weights, advantage))(x)
-            return tabular.expected_return(x + lr * gradient)
+            return tabular.expected_return(x + LR * gradient)
 
         return tabular.probs(x) @ jax.vmap(after)(one_hot)
 
-    sample = lambda counts: tabular.sampled_meta_gradient("emaml", theta, lr, counts)  # noqa: E731
-    expected = jnp.einsum("n,nij->ij", tabular.probs(theta), jax.vmap(sample)(one_hot))
-    np.testing.assert_allclose(expected, jax.grad(objective)(theta), atol=1e-12)
+    return objective
+
+
+def test_emaml_is_unbiased_for_a_single_episode(theta):
+    """Whatever the baseline of the credit."""
+    one_hot = jnp.eye(len(tabular.ALL.reward))
+    sample = lambda counts: tabular.sampled_meta_gradient("emaml", theta, LR, counts)  # noqa: E731
+    sampled = jax.jit(jax.vmap(sample))(one_hot[:, None])
+    expected = jnp.einsum("n,nij->ij", tabular.probs(theta), sampled)
+    exact = jax.jit(jax.grad(expected_after_an_episode(theta)))(theta)
+    np.testing.assert_allclose(expected, exact, atol=1e-12)
+
+
+def test_the_outer_loss_of_emaml_is_unbiased_for_two_tasks_of_an_episode_each(theta):
+    """Its credit's baseline is the other task's return: the mean over all pairs is exact."""
+    config, alpha = tabular.meta_learner("emaml", 1), tabular.step_sizes(LR)
+    nothing = tabular.step_sizes(LR).latent
+    one_hot = jnp.eye(len(tabular.ALL.reward))
+    meta = MetaParams(theta, jax.tree.map(lambda x: x[None], nothing), alpha)
+
+    def stages(counts):
+        """An episode before the inner step, and all that may follow, with their probabilities."""
+        pre = tabular.recorded(theta, counts)
+        after = inner_step(tabular.POLICY, config, TaskParams(nothing, theta), alpha, pre).policy
+        post = tabular.recorded(after, tabular.probs(after))
+        return jax.tree.map(lambda *x: jnp.stack(x), pre, post)
+
+    @jax.jit
+    def gradient(one, other):
+        pair = jax.tree.map(lambda *x: jnp.stack(x, axis=1), stages(one), stages(other))
+        loss = mean_task_loss(tabular.POLICY, config, jnp.zeros(2, int), pair, lambda tree: tree)
+        return -tabular.HORIZON * jax.grad(lambda m: loss(m).loss)(meta).policy
+
+    pairs = jax.vmap(jax.vmap(gradient, (None, 0)), (0, None))(one_hot, one_hot)
+    p = tabular.probs(theta)
+    exact = jax.jit(jax.grad(expected_after_an_episode(theta)))(theta)
+    np.testing.assert_allclose(jnp.einsum("n,m,nmij->ij", p, p, pairs), exact, atol=1e-12)
 
 
 def test_one_decision_makes_lvc_and_dice_the_same():

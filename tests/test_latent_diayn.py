@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compilations import compilations, host_operations
 from explorax import intrinsic, meta_update, parallel
 from explorax.adapt import make_batch, task_axes
 from explorax.algos import latent_diayn
@@ -116,27 +117,59 @@ def test_what_is_learned_from_and_what_is_reported():
     np.testing.assert_allclose(reported, batch.trajectory.task_reward[0].sum(-1).mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("trpo", "promp"))],
-)
-def test_without_a_weight_it_is_maesn_bit_for_bit(optimizer):
+@cache
+def unpaid(optimizer):
+    """Learners of a weight of 0 and of plain MAESN, a program of four updates and a state each."""
     config = dataclasses.replace(MAESN, optimizer=optimizer)
-    skills = dataclasses.replace(SKILLS, intrinsic_coef=0.0)
-    learner, state = learner_and_state(skills, config)
+    learner, state = learner_and_state(dataclasses.replace(SKILLS, intrinsic_coef=0.0), config)
     mesh = parallel.task_mesh(4)
     plain = meta_update.build(Point(), config, mesh)
     plain_state = parallel.replicate(jax.jit(plain.init)(jax.random.key(0)), mesh)
     several = lambda update: jax.jit(  # noqa: E731
         lambda s: jax.lax.scan(lambda s, _: update(s), s, length=4)
     )
-    got, metrics = several(learner.update)(state)
-    want, plain_metrics = several(plain.update)(plain_state)
+    learners = (learner, several(learner.update), state)
+    return learners, (plain, several(plain.update), plain_state)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    ["trpo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "promp"))],
+)
+def test_without_a_weight_it_is_maesn_bit_for_bit(optimizer):
+    """And one program, with its discriminator, which asks nothing of its host."""
+    (_, several, state), (_, plain_several, plain_state) = unpaid(optimizer)
+    got, metrics = several(state)
+    want, plain_metrics = plain_several(plain_state)
     assert bits(latent_diayn.meta_params(got.params)) == bits(want.params)
     assert bits(got.outer.outer) == bits(want.outer)
     assert bits({name: metrics[name] for name in plain_metrics}) == bits(plain_metrics)
     changed = zip(bits(got.params.discriminator), bits(state.params.discriminator), strict=True)
     assert all(a != b for a, b in changed)
+    with compilations() as again:
+        jax.block_until_ready(several(got))
+    assert not again
+    assert not host_operations(several.lower(got))
+
+
+def test_without_a_weight_it_adapts_as_maesn_bit_for_bit():
+    """At meta-test, though its discriminator has learned something."""
+    (learner, _, state), (plain, _, plain_state) = unpaid("trpo")
+    env, keys = (
+        Point(),
+        jax.random.split(jax.random.key(6), 3),
+    )  # dense: there is something to learn
+    tasks = env.sample_tasks(jax.random.key(5), 3)
+    params = jax.device_get(trained(state.params))
+
+    def test(learner, params):
+        adapt = lambda p: learner.adapt(env, p, 2, 5, tasks, keys, lambda batch: batch)  # noqa: E731
+        return jax.jit(adapt)(params)
+
+    got, want = test(learner, params), test(plain, jax.device_get(plain_state.params))
+    assert bits(latent_diayn.meta_params(params)) == bits(plain_state.params)
+    assert bits(got) == bits(want)
+    assert np.all(np.std(got.episode_advantage, axis=-1) > 0.5), "nothing was adapted"
 
 
 def loss_of_gain(config, policy, params, batch, log_gain):

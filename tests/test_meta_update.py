@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compilations import compilations, host_operations
 from explorax import meta_update, metatest, parallel
 from explorax.adapt import StepSizes, latent_objective, make_batch, task_axes
 from explorax.algos.latent_space import latent_space
@@ -50,7 +51,7 @@ def learner_and_state(config: MetaConfig, max_devices: int | None = None, seed: 
 
 
 @functools.cache
-def compiled(name: str, max_devices: int | None = None):
+def compiled(name: str, max_devices: int | None):
     """A method's learner, and its update, which several tests look at."""
     learner, _ = learner_and_state(METHODS[name], max_devices)
     return learner, jax.jit(learner.update)
@@ -66,13 +67,14 @@ def updated(name: str, max_devices: int | None = None, seed: int = 0):
 
 SLOW = ("both", "dice", "maesn-promp")
 """Methods whose parts others have, too."""
-
-
-@pytest.mark.parametrize(
+every_method = pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in METHODS]
 )
+
+
+@every_method
 def test_every_method_updates_finitely_and_reports(name):
-    (learner, _), (state, new, metrics) = compiled(name), updated(name)
+    (learner, _), (state, new, metrics) = compiled(name, None), updated(name)
     assert metrics["finite"] == 1.0
     assert new.iteration == 1
     for key in ("return_pre", "return_post", "success_pre", "success_post", "kl_policy"):
@@ -80,6 +82,16 @@ def test_every_method_updates_finitely_and_reports(name):
     changed = [a != b for a, b in zip(bits(state), bits(new), strict=True)]
     assert sum(changed) >= 5
     assert learner.steps_per_update == 4 * 5 * 20 * (METHODS[name].num_inner_steps + 1)
+
+
+@every_method
+def test_every_method_is_one_program_that_asks_nothing_of_its_host(name):
+    """What comes out goes in again, and nothing is compiled anew."""
+    (_, update), (_, new, _) = compiled(name, None), updated(name)
+    with compilations() as again:
+        jax.block_until_ready(update(new))
+    assert not again
+    assert not host_operations(update.lower(new))
 
 
 def test_latent_space_takes_no_inner_step():
@@ -109,7 +121,7 @@ def test_same_seed_gives_bit_equal_states_and_another_seed_does_not():
 )
 def test_seeds_side_by_side_are_those_alone(name, one_by_one):
     """To rounding, on two devices; and no seed is another one."""
-    learner, _ = compiled(name)
+    learner, _ = compiled(name, None)
     together = over_seeds(learner, one_by_one)
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     states, metrics = jax.jit(together.update)(jax.jit(together.init)(keys))

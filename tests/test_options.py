@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compilations import compilations, host_operations
 from explorax import distributions, parallel
 from explorax.algos import hmrl
 from explorax.algos.maesn import maesn
@@ -175,6 +176,9 @@ def test_a_controller_learns_point():
     )
     program = jax.jit(lambda s: jax.lax.scan(lambda s, _: learner.update(s), s, length=20))
     state, metrics = program(state)
+    with compilations() as again:
+        jax.block_until_ready(program(state))
+    assert not again
     np.testing.assert_array_equal(state.params.skills.policy, DIRECTIONS)
     assert metrics["finite"].all()
     assert metrics["return_post"][-3:].mean() > metrics["return_post"][:3].mean() + 1.0
@@ -184,6 +188,14 @@ def test_a_controller_learns_point():
     result = test(state.params, parallel.replicate(tasks, mesh), jax.random.key(4))
     assert result.episode_return.shape == (10, 3)
     assert jnp.isfinite(result.episode_return).all()
+
+
+def test_a_controllers_update_asks_nothing_of_its_host():
+    """Its choices paid, and with a residual."""
+    options = OptionConfig(length=LENGTH, residual=True, intrinsic_coef=0.1)
+    learner = hmrl.build(Point(), moving_skills(0.2), options, CONFIG, parallel.task_mesh(2, 2))
+    state = jax.eval_shape(learner.init, jax.random.key(0), FROZEN)
+    assert not host_operations(jax.jit(learner.update).lower(state))
 
 
 @pytest.mark.slow

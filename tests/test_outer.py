@@ -65,7 +65,7 @@ def problem(config: MetaConfig, shift: float):
     [
         ("latents", 2, 1, "loglik"),
         ("latents", 2, 0, "loglik"),
-        pytest.param("params", 0, 1, "loglik", marks=pytest.mark.slow),
+        *(pytest.param("params", 0, n, "loglik", marks=pytest.mark.slow) for n in (1, 3)),
         ("both", 2, 2, "emaml"),
     ],
 )

@@ -14,7 +14,7 @@ from explorax_envs.mjx_env import Carry
 from physics import in_mujoco, shaken_actions
 
 UP = GoalTask(jnp.array([0.0, 2.0]))
-NUM_EPISODES = 16
+NUM_EPISODES = 64
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,16 @@ def test_reset_noise_is_the_papers_and_the_quaternion_of_length_one(env):
 
 
 @pytest.mark.slow
-def test_fast_physics_follows_mujoco(env):
+@pytest.mark.parametrize(
+    ("physics", "bounds"), [("fast", (1e-3, 0.05, 0.1)), ("exact", (1e-4, 1e-3, 0.1))]
+)
+def test_physics_follow_mujoco(physics, bounds):
+    """Largest error (m, rad) of half the episodes, of three in four and of nine in ten.
+
+    experiments/results/physics_ant.csv has 0.04, 8.5 and 34 thousandths for the fast kind, and
+    0.02, 0.13 and 26 for the exact one.
+    """
+    env = Ant(physics=physics)
     actions = shaken_actions(np.random.default_rng(0), (NUM_EPISODES, 200, 8))
     keys = jax.random.split(jax.random.key(1), NUM_EPISODES)
     first = jax.vmap(lambda key: env.pack(env.reset(key, UP)))(keys)
@@ -99,31 +108,40 @@ def test_fast_physics_follows_mujoco(env):
 
     end = jax.jit(jax.vmap(episode))(first, actions)
     error = np.abs(end - in_mujoco(scene_xml(), jax.device_get(first), actions)).max(axis=-1)
-    assert np.median(error) <= 1e-3
-    assert np.quantile(error, 0.9) <= 0.1
+    assert np.all(np.quantile(error, [0.5, 0.75, 0.9]) <= bounds)
 
 
-@pytest.mark.slow
-def test_doing_nothing_scores_as_the_paper_says_and_nothing_breaks_at_random():
-    """-2.546 is the mean 1-norm of a goal: 200 (4.05 - 2.546) = 301, in the paper 291 to 304."""
+def roll(num_steps, scale):
+    """Rewards until an episode ends, and whether all is finite, of 256 ants: (T, 256) and (T,)."""
     env = Ant("sparse")
     tasks = env.sample_tasks(jax.random.key(0), 256)
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 256), tasks)
 
-    def run(scale):
-        def step(packed, key):
-            action = scale * jax.random.uniform(key, (256, 8), minval=-1.0)
-            state = jax.vmap(lambda p, t, a: env.step(env.unpack(p, t), a))(packed, tasks, action)
-            return jax.vmap(env.pack)(state), (state.reward, jnp.isfinite(state.obs).all())
+    def step(carry, key):
+        packed, alive = carry
+        action = scale * jax.random.uniform(key, (256, 8), minval=-1.0)
+        state = jax.vmap(lambda p, t, a: env.step(env.unpack(p, t), a))(packed, tasks, action)
+        finite = jnp.isfinite(state.obs).all() & jnp.isfinite(state.reward).all()
+        carry = jax.vmap(env.pack)(state), alive * (1.0 - state.done)
+        return carry, (alive * state.reward, finite)
 
-        keys = jax.random.split(jax.random.key(2), 200)
-        return jax.lax.scan(step, jax.vmap(env.pack)(states), keys)[1]
+    first = jax.vmap(env.pack)(states), jnp.ones(256)
+    keys = jax.random.split(jax.random.key(2), num_steps)
+    return jax.jit(lambda: jax.lax.scan(step, first, keys)[1])()
 
-    run = jax.jit(run)
-    reward, finite = run(0.0)
+
+@pytest.mark.slow
+def test_doing_nothing_scores_as_the_paper_says():
+    """-2.546 is the mean 1-norm of a goal: 200 (4.05 - 2.546) = 301, in the paper 291 to 304."""
+    reward, finite = roll(200, 0.0)
     assert finite.all()
     assert reward.sum(axis=0).mean() == pytest.approx(301, abs=10)
-    assert run(1.0)[1].all()
+
+
+@pytest.mark.slow
+def test_nothing_breaks_in_10_000_random_steps_of_256_ants():
+    """Wherever they fall: those whose episode has ended go on, too."""
+    assert roll(10_000, 1.0)[1].all()
 
 
 def test_sizes_and_brax():

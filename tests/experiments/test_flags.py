@@ -201,6 +201,14 @@ def test_evaluate_refuses_bad_task_files_for_push(refused, finished, tmp_path):
     refused(evaluate.main, [finished, "--tasks=text.npz"], "tasks: text.npz")
 
 
+def test_evaluate_refuses_the_tasks_of_a_suite_with_the_same_fields(refused, finished, tmp_path):
+    """Goals of Wheeled would do for Ant."""
+    edit(finished / "config.json", lambda c: c["config"]["env"].update(name="ant"))
+    np.savez(tmp_path / "wheeled.npz", suite="wheeled", goal=np.ones((3, 2)))
+    said = "holds tasks of 'wheeled', not of 'ant'"
+    refused(evaluate.main, [finished, "--tasks=wheeled.npz"], f"tasks: wheeled.npz: {said}")
+
+
 def test_evaluate_does_not_overwrite_another_runs_results(refused, finished, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "metatest.json").write_text('{"run_id": "another"}')

@@ -187,12 +187,24 @@ def test_a_resumed_run_keeps_its_skills(refused, _whole, discovered, tmp_path):
     resume = ["--resume", f"--run-dir={run_dir}"]
     other = f"--hierarchy.skills-dir={discovered}"
     refused(train.main, [*resume, other], "hierarchy.skills_dir: ", discovered)
-    content = json.loads((run_dir / "skill_source.json").read_text())
-    content["origins"][0]["run_id"] = "0"
-    (run_dir / "skill_source.json").write_text(json.dumps(content))
-    refused(train.main, resume, "hierarchy.skills_dir: ", "other skills now")
     (run_dir / "skill_source.json").write_text("{}")
     refused(evaluate.main, [run_dir], run_dir / "skill_source.json")
+
+
+def test_other_skills_in_the_same_directory_are_refused(refused, _whole, _discovered, tmp_path):
+    """Of the same settings but one iteration more, discovered where the run's own were."""
+    run_dir = Path(shutil.copytree(_whole, tmp_path / "whole"))
+    own = _discovered.rename(_discovered.with_name("moved"))
+    try:
+        longer = replace(TINY_SKILLS, train=replace(TINY_SKILLS.train, num_iterations=3))
+        flags = ["--preset=point-diayn", *changed_flags(longer), "--num-seeds=2"]
+        assert run_main(skills.main, [*flags, f"--run-dir={_discovered}"]) == 0
+        assert bits(frozen(final_params(_discovered))) != bits(frozen(final_params(own)))
+        resume = ["--resume", f"--run-dir={run_dir}"]
+        refused(train.main, resume, f"hierarchy.skills_dir: {_discovered}", "other skills now")
+    finally:
+        shutil.rmtree(_discovered)
+        own.rename(_discovered)
 
 
 def test_the_config_survives_json(discovered):
