@@ -155,10 +155,8 @@ def test_without_a_weight_it_is_maesn_bit_for_bit(optimizer):
 def test_without_a_weight_it_adapts_as_maesn_bit_for_bit():
     """At meta-test, though its discriminator has learned something."""
     (learner, _, state), (plain, _, plain_state) = unpaid("trpo")
-    env, keys = (
-        Point(),
-        jax.random.split(jax.random.key(6), 3),
-    )  # dense: there is something to learn
+    env = Point()  # dense: there is something to learn
+    keys = jax.random.split(jax.random.key(6), 3)
     tasks = env.sample_tasks(jax.random.key(5), 3)
     params = jax.device_get(trained(state.params))
 
