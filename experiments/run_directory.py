@@ -52,6 +52,14 @@ class RunDirectory(Generic[C]):
         return self.path / "checkpoints"
 
     @property
+    def broken(self) -> Path:
+        """Of a run that is not finite any more, the last state that was and the first that is not.
+
+        They are checkpoints, too.
+        """
+        return self.path / "broken"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
