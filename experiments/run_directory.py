@@ -168,7 +168,7 @@ class Seed(NamedTuple):
         return cls(RunDirectory.open(path, kind), 0)
 
 
-MAY_CHANGE = ("train.num_iterations", "evaluation.", *LOGGING)
+MAY_CHANGE = ("train.num_iterations", "train.devices", "evaluation.", *LOGGING)
 """What a resumed run may be told anew."""
 
 

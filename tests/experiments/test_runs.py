@@ -15,11 +15,13 @@ import figure
 import learners
 import reports
 import train
+import training
 from cli import run_main
 from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
 from run_directory import RunDirectory
 from stopped_runs import final_bits, steps, stop_at
+from trees import bits
 from wandb_files import offline_runs
 
 CLOCKS = {"wall_s", "steps_per_s"}
@@ -95,6 +97,27 @@ def test_a_stopped_and_resumed_run_is_bit_equal(
     results = [json.loads((d / "metatest.json").read_text()) for d in (run_dir, finished)]
     assert results[0].pop("run_id") != results[1].pop("run_id")
     assert results[0] == results[1]
+
+
+def test_a_run_goes_on_with_another_number_of_devices(tiny, tmp_path, monkeypatch):
+    """From the state that was saved, bit for bit."""
+    run_dir, began = tmp_path / "run", []
+    fit = training.fit
+
+    def watched(learner, state, mesh, *rest):
+        began.append((mesh.size, bits(state)))
+        return fit(learner, state, mesh, *rest)
+
+    monkeypatch.setattr(training, "fit", watched)
+    flags = [*tiny, "--train.num-iterations=3", "--train.devices=2", f"--run-dir={run_dir}"]
+    assert run_main(train.main, flags) == 0
+    saved = final_bits(run_dir)
+    again = ["--resume", f"--run-dir={run_dir}", "--train.num-iterations=6", "--train.devices=1"]
+    assert run_main(train.main, again) == 0
+    assert [size for size, _ in began] == [2, 1]
+    assert began[1][1] == saved
+    assert steps(run_dir) == [3, 6]
+    assert json.loads((run_dir / "metatest.json").read_text())["meta_iteration"] == 6
 
 
 @pytest.mark.usefixtures("no_wandb_account")
