@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from config import Config, RunConfig
 from config_json import LOGGING, flatten, from_json, to_json
 from errors import UsageError
+from explorax.config import require
 from variations import short_name
 
 FORMAT = 1
@@ -119,7 +120,8 @@ class RunDirectory(Generic[C]):
             content = read_json(file)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']!r} is not {FORMAT}")
-            config, run_id = from_json(content["config"]), str(content["run_id"])
+            config, run_id = from_json(content["config"]), content["run_id"]
+            require_name(run_id, "run_id")
         except FileNotFoundError:
             hint = f"is {path} a run directory?"
             if (path.parent / "config.json").exists():
@@ -193,6 +195,13 @@ def _new_directory(config: RunConfig) -> Path:
             return path
         number += 1
         path = Path("runs") / f"{stem}-{number}"
+
+
+def require_name(name: Any, field: str) -> None:
+    """Raises ValueError unless it can be the name of something in a directory, and of no other."""
+    is_name = isinstance(name, str) and name == Path(name).name and "\0" not in name
+    is_inside = is_name and name not in ("", "..")
+    require(is_inside, field, f"must be the name of a directory; got {name!r}")
 
 
 def seeds_name(config: RunConfig) -> str:

@@ -22,7 +22,7 @@ from commands import is_locked, lock
 from config_json import flatten
 from errors import UsageError
 from explorax.config import require
-from run_directory import read_json, write_json, write_whole
+from run_directory import read_json, require_name, write_json, write_whole
 from sweeping.settings import Setting, SweepRun, runs_of
 from sweeping.spec import SweepSpec, content_of, spec_from
 
@@ -164,8 +164,7 @@ class SweepDirectory:
             value = getattr(entry, name)
             known = isinstance(value, typing.get_origin(kind) or kind)
             require(known, name, f"must be of type {kind.__name__}; got {value!r}")
-        named = entry.id == Path(entry.id).name
-        require(named, "id", f"must be the name of a directory; got {entry.id!r}")
+        require_name(entry.id, "id")
         varied = entry.fields.keys() == self.spec.fields.keys()
         require(varied, "fields", f"must be {', '.join(self.spec.fields)}")
         return entry

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import sweep
+import sweep_status
 from child_runs import command_of
 from cli import run_main
 from commands import lock, start
@@ -178,6 +179,20 @@ def test_a_directory_is_free_once_its_runs_have_ended(tmp_path):
     assert not directory.is_swept()
     with directory.begin():
         pass
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../x", "", "/x", "a/b"])
+def test_a_runs_id_stays_in_the_directory_of_runs(fake_runs, tmp_path, refused, name):
+    """The manifest says where runs and their logs are."""
+    file, manifest = Path("names.yaml"), Path("runs/sweeps/names/manifest.jsonl")
+    spec = read_spec(write_spec(file, SPEC))
+    directory = SweepDirectory(manifest.parent, spec)
+    with directory.begin():
+        directory.add(first_runs(spec))
+    first, *others = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([json.dumps(json.loads(first) | {"id": name}), *others]))
+    for main, flags in ((sweep.main, [file]), (sweep_status.main, [f"--spec={file}"])):
+        refused(main, flags, manifest, "id: ", repr(name))
 
 
 def test_a_changed_preset_needs_another_name(fake_runs, tmp_path, refused, monkeypatch):
