@@ -19,6 +19,12 @@ def offline_runs(directory: Path) -> list[list[dict[str, Any]]]:
     return [records(file) for file in sorted(directory.glob("wandb/offline-run-*/run-*.wandb"))]
 
 
+def exit_codes(directory: Path) -> list[int]:
+    """What W&B was told at the end of all offline runs below ``directory``, the oldest first."""
+    parts = offline_runs(directory)
+    return [r["exit"].get("exit_code", 0) for part in parts for r in part if r["type"] == "exit"]
+
+
 def history(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was logged, step by step."""
     return [record["history"]["item"] for record in found if record["type"] == "history"]

@@ -22,7 +22,7 @@ from paper import paper_curves
 from run_directory import RunDirectory
 from stopped_runs import final_bits, steps, stop_at
 from trees import bits
-from wandb_files import offline_runs
+from wandb_files import exit_codes, offline_runs
 
 CLOCKS = {"wall_s", "steps_per_s"}
 
@@ -69,15 +69,18 @@ def test_the_meta_test_of_a_run(finished):
         assert (column["mean"] <= column["high"]).all()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGUSR2, 0), (signal.SIGINT, 130)]
+)
 def test_a_stopped_and_resumed_run_is_bit_equal(
-    tiny, finished, tmp_path, monkeypatch, capfd, number
+    tiny, finished, tmp_path, monkeypatch, capfd, number, code
 ):
+    """Where it was told to save and has saved, exit code 0 and a word say so."""
     run_dir = tmp_path / "stopped"
     flags = [*tiny, "--train.num-iterations=6", f"--run-dir={run_dir}"]
     with monkeypatch.context() as patch:
         stop_at(patch, 1, number)
-        assert run_main(train.main, flags) == 128 + number
+        assert run_main(train.main, flags) == code
     err = capfd.readouterr().err
     assert f"stopped by {number.name} after meta-iteration" in err
     assert f"--run-dir {run_dir} --resume" in err
@@ -152,7 +155,7 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     assert run_main(train.main, [*flags, f"--run-dir={whole}"]) == 0
     with monkeypatch.context() as patch:
         stop_at(patch, 1, signal.SIGTERM)
-        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 128 + signal.SIGTERM
+        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 0
     assert steps(stopped)[-1] < 6
     assert run_main(train.main, ["--resume", f"--run-dir={stopped}"]) == 0
     assert final_bits(stopped) == final_bits(whole)
@@ -176,6 +179,7 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     runs = [r["run"] for (records,) in logged for r in records if r["type"] == "run"]
     assert len({run["run_id"] for run in runs}) == 2
     assert {run["run_group"] for run in runs} == {"whole"}
+    assert exit_codes(stopped / "seed0") == [128 + signal.SIGTERM, 0], "not finished at first"
 
     before = (whole / "seed1" / "metatest.json").read_bytes()
     out = tmp_path / "out"

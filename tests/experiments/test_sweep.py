@@ -18,7 +18,7 @@ from child_runs import command_of
 from cli import run_main
 from commands import lock, start
 from errors import UsageError
-from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, rows, write_spec
+from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, report, rows, write_spec
 from presets import PRESETS
 from sweeping.directory import SweepDirectory
 from sweeping.settings import first_runs
@@ -118,6 +118,43 @@ def test_a_stopped_sweep_goes_on(fake_runs, tmp_path, capsys, number):
     assert SweepDirectory.open(out).states() == {second: "stopped"}
     assert run_main(sweep.main, [str(spec)]) == 0
     assert fake_runs.started == [*ids(spec)[:2], *ids(spec)[1:]]
+
+
+def test_a_run_that_is_stopped_alone_goes_on(fake_runs, tmp_path, capsys):
+    """Its exit code is 0 and it is not finished: it goes on as long as it gets further."""
+    spec = write_spec(tmp_path / "stopped.yaml", SPEC)
+    one, two = ids(spec)[:2]
+    runs = tmp_path / "runs/sweeps/stopped/runs"
+    saves = "import pathlib; pathlib.Path({!r}, 'checkpoints', '{}').mkdir(parents=True)"
+    fake_runs.programs[one] = [saves.format(str(runs / one), step) for step in (2, 4)]
+    fake_runs.programs[two] = ["print('stopped by SIGTERM')"] * 3
+    assert run_main(sweep.main, [str(spec)]) == 1
+    said = capsys.readouterr().err
+    assert said.count(f"{one}: was stopped, and goes on") == 2
+    assert f"failed: {two}\n" in said
+    assert fake_runs.started.count(one) == fake_runs.started.count(two) == 3
+    assert {row["id"] for row in rows(runs.parent / "results.csv")} == set(ids(spec)) - {two}
+
+
+FINISHES = """
+import os, pathlib, signal, time
+pathlib.Path({file!r}).write_text({report!r})
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(20)
+"""
+
+
+def test_a_run_that_is_told_to_stop_when_it_is_done_is_finished(fake_runs, tmp_path):
+    spec = write_spec(tmp_path / "done.yaml", SPEC)
+    first, out = first_runs(read_spec(spec))[0], tmp_path / "runs/sweeps/done"
+    program = FINISHES.format(
+        file=str(out / "runs" / first.id / "metatest.json"), report=json.dumps(report(first.config))
+    )
+    fake_runs.programs[first.id] = [program]
+    assert run_main(sweep.main, [str(spec)]) == 128 + signal.SIGTERM
+    assert SweepDirectory.open(out).states() == {}
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started == ids(spec)
 
 
 MEETS = """
