@@ -137,6 +137,7 @@ def test_a_run_is_whole_without_the_skills_directory(
     with monkeypatch.context() as patch:
         stop_at(patch, 1, signal.SIGTERM)
         assert run_main(train.main, flags) == 0
+    assert not (run_dir / "metatest.json").exists()
     skills = frozen(final_params(discovered))
     discovered.rename(tmp_path / "moved")
     assert run_main(train.main, ["--resume", f"--run-dir={run_dir}"]) == 0
