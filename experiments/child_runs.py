@@ -35,9 +35,12 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
             continue
         with _passing_signals_on([sys.executable, *command]) as child:
             code = child.wait()
+        goes_on = "the same command goes on from there"
         if code != 0:
-            goes_on = "; the same command goes on from there" if code < 0 or code > 128 else ""
-            raise RunError(f"{path}: its training ended with exit code {code}{goes_on}")
+            hint = f"; {goes_on}" if code < 0 or code > 128 else ""
+            raise RunError(f"{path}: its training ended with exit code {code}{hint}")
+        if command_of(wanted[path], path) is not None:
+            raise RunError(f"{path}: its training was stopped before its end; {goes_on}")
     return list(commands)
 
 

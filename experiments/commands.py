@@ -91,7 +91,8 @@ def attend(command: Sequence[str], log: str, cwd: str) -> int | Literal["preempt
       cwd: where it runs.
 
     Returns:
-      The exit code, or that this process was told to stop, and so the command was.
+      The exit code, or that this process was told to stop, and so the command was, which may have
+      been at its end.
     """
     with received() as signals, open(log, "a", encoding="utf-8") as file:
         while not signals and not lock(file):
@@ -104,7 +105,7 @@ def attend(command: Sequence[str], log: str, cwd: str) -> int | Literal["preempt
         if signals:
             child.terminate()  # only once: what is told again does not wait to save
         code = child.wait()
-    return "preempted" if signals and code != 0 else code
+    return "preempted" if signals else code
 
 
 def _told_of_death() -> Callable[[], object] | None:

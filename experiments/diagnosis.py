@@ -1,12 +1,15 @@
 """What broke in a run that is not finite any more: its last updates are run a second time."""
 
+import shutil
 from collections.abc import Sequence
 
 from rich.console import Console
 
-from explorax.checkpoint import Checkpoints
+from config_json import to_json
+from explorax.checkpoint import CheckpointError, Checkpoints
 from explorax.parallel import of_first_process
-from explorax.train import NonFiniteError, replay
+from explorax.train import NonFiniteError, iterations_done, replay
+from explorax.types import LearnerState
 from learners import Setup, last_or_first
 from run_directory import RunDirectory
 
@@ -21,7 +24,8 @@ def what_broke(
     """Metrics and arrays that are not finite, where, and how to meet it again; one line.
 
     Every key follows from the seed and the iteration: from the last checkpoint the same updates
-    lead to the same numbers, here and with ``--resume``.
+    lead to the same numbers, here and with ``--resume``. The states around the update that broke
+    are kept; where the replay is finite, the one after it is that of the run itself.
     """
     unit, names = setup.kind.iteration, [_name(member) for member in run.members()]
     of_members = f", {', '.join(names[m] for m in error.members)}" if len(names) > 1 else ""
@@ -38,7 +42,21 @@ def what_broke(
     known = [name for name in setup.kind.metric_keys if name in error.metrics]
     metrics = known + [name for name in error.metrics if name not in known]
     what = "; ".join(few(names) for names in (metrics, found.leaves) if names)
-    return f"not finite at {where}{': ' if what else ''}{what}; {kept}; {again}"
+    around = _keep(run, found.before, error.state if found.finite else found.after, unit)
+    return f"not finite at {where}{': ' if what else ''}{what}; {around}; {kept}; {again}"
+
+
+def _keep(run: RunDirectory, before: LearnerState, after: LearnerState, unit: str) -> str:
+    """Writes both states into the run as checkpoints; says where they are, or why they are not."""
+    steps = iterations_done(before), iterations_done(after)
+    shutil.rmtree(run.broken, ignore_errors=True)
+    try:
+        with Checkpoints(run.broken) as states:
+            for step, state in zip(steps, (before, after), strict=True):
+                states.save(step, state, to_json(run.config))
+    except CheckpointError as error:
+        return str(error)
+    return f"the states of {unit} {steps[0]} and {steps[1]} are in {run.broken}"
 
 
 def _name(member: RunDirectory) -> str:

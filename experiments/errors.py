@@ -1,7 +1,18 @@
-"""What the user can do something about."""
+"""What the user can do something about, and how a script ends."""
+
+import signal
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
+
+
+def code_once_saved(stopped_by: signal.Signals) -> int:
+    """The exit code of a run that has saved because of a signal.
+
+    0 where that was all that was asked for, as by a cluster that preempts. It does not say that
+    the run is finished: its directory does.
+    """
+    return INTERRUPTED if stopped_by == signal.SIGINT else 0
 
 
 class UsageError(Exception):

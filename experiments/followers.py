@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from config import RunConfig
-from errors import RunError
+from errors import RunError, code_once_saved
 from explorax.parallel import of_first_process
 from explorax.train import Callbacks, NonFiniteError, StopSignal, fit, replay
 from explorax.types import LearnerState, PyTree
@@ -46,7 +46,7 @@ def follow(config: C, setup: Setup, test_along: Callable[[C, PyTree], None]) -> 
             raise RunError(str(error)) from error
         received = stop.agreed()
     if received is not None:
-        return 128 + received
+        return code_once_saved(received)
     test_along(config, result.state.params)
     return 0
 

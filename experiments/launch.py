@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from config import Config, RunConfig
-from errors import INTERRUPTED
+from errors import INTERRUPTED, code_once_saved
 from processes import in_step
 from run_directory import RunDirectory
 from skill_sources import prepare
@@ -86,7 +86,7 @@ def _run(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
                 soft_wrap=True,
                 highlight=False,
             )
-            return logs.exit_code
+            return code_once_saved(signal)
         report(directory, result, Console())
         logs.write_results()
     return 0

@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from config import Config, RunConfig
 from config_json import LOGGING, flatten, from_json, to_json
 from errors import UsageError
+from explorax.config import require
 from variations import short_name
 
 FORMAT = 1
@@ -52,6 +53,14 @@ class RunDirectory(Generic[C]):
     def checkpoints(self) -> Path:
         """The newest states."""
         return self.path / "checkpoints"
+
+    @property
+    def broken(self) -> Path:
+        """Of a run that is not finite any more, the last state that was and the first that is not.
+
+        They are checkpoints, too.
+        """
+        return self.path / "broken"
 
     @property
     def tensorboard(self) -> Path:
@@ -118,7 +127,8 @@ class RunDirectory(Generic[C]):
             content = read_json(file)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']!r} is not {FORMAT}")
-            config, run_id = from_json(content["config"]), str(content["run_id"])
+            config, run_id = from_json(content["config"]), content["run_id"]
+            require_name(run_id, "run_id")
         except FileNotFoundError:
             hint = f"is {path} a run directory?"
             if (path.parent / "config.json").exists():
@@ -167,7 +177,7 @@ class Seed(NamedTuple):
         return cls(RunDirectory.open(path, kind), 0)
 
 
-MAY_CHANGE = ("train.num_iterations", "evaluation.", *LOGGING)
+MAY_CHANGE = ("train.num_iterations", "train.devices", "evaluation.", *LOGGING)
 """What a resumed run may be told anew."""
 
 
@@ -209,6 +219,13 @@ def _new_directory(config: RunConfig) -> Path:
             return path
         number += 1
         path = Path("runs") / f"{stem}-{number}"
+
+
+def require_name(name: Any, field: str) -> None:
+    """Raises ValueError unless it can be the name of something in a directory, and of no other."""
+    is_name = isinstance(name, str) and name == Path(name).name and "\0" not in name
+    is_inside = is_name and name not in ("", "..")
+    require(is_inside, field, f"must be the name of a directory; got {name!r}")
 
 
 def seeds_name(config: RunConfig) -> str:

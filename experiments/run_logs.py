@@ -22,7 +22,7 @@ class RunLogs:
 
     def __init__(self, run: RunDirectory, console: Console):
         """Opens nothing yet; what is to be said of the logs goes to ``console``."""
-        self.exit_code = 0  # what the process is going to end with
+        self.exit_code = 0  # what W&B is told; of a run that was stopped, that it is not finished
         self._run = run
         self._say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
         self._logs: list[BestEffort] = []

@@ -128,7 +128,7 @@ def run_of(path: Path, seed: int) -> RunDirectory[SkillsRunConfig]:
     run = by_seed[seed] if group.config.num_seeds > 1 else group
     if not is_tested(run):
         raise UsageError(
-            f"hierarchy.skills_dir: {path} is not finished; "
+            f"hierarchy.skills_dir: {path} is not finished and has no skills.json; "
             f"`make skills` goes on with --resume --run-dir {path}"
         )
     return run

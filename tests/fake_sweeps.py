@@ -30,7 +30,7 @@ STOPS_THE_SWEEP = """
 import os, signal, sys, time
 def save(number, _):
     print("saved")
-    sys.exit(128 + number)
+    sys.exit(130 if number == signal.SIGINT else 0)
 signal.signal({number}, save)
 os.kill(os.getppid(), {number})
 time.sleep(20)

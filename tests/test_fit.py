@@ -15,13 +15,14 @@ from explorax.parallel import task_mesh
 from explorax.train import (
     Callbacks,
     NonFiniteError,
-    Replayed,
     Schedule,
     StopSignal,
     fit,
+    iterations_done,
     replay,
 )
 from explorax.varied import over_seeds
+from trees import bits
 
 MESH = task_mesh(4)
 
@@ -150,9 +151,22 @@ def test_a_replay_names_what_broke(what, metrics, leaves, seeds):
     with pytest.raises(NonFiniteError) as caught:
         fit(learner, first(), MESH, Schedule(20, 3, 20), log.callbacks())
     assert (caught.value.meta_iteration, caught.value.metrics) == (5, metrics)
-    assert replay(learner, first(), MESH, 3, 5) == Replayed(False, leaves)
-    assert replay(learner, first(), MESH, 3, 4) == Replayed(True, [])
-    assert replay(toy_learner(None, seeds), first(), MESH, 3, 5) == Replayed(True, [])
+    assert iterations_done(caught.value.state) == 9, "of the chunk that was on its way"
+    found = replay(learner, first(), MESH, 3, 5)
+    assert (found.finite, found.leaves) == (False, leaves)
+    assert replay(learner, first(), MESH, 3, 4)[:2] == (True, [])
+    assert replay(toy_learner(None, seeds), first(), MESH, 3, 5)[:2] == (True, [])
+
+
+@pytest.mark.parametrize("bad_at", [1, 5, 7])
+def test_a_replay_has_the_states_around_the_update(bad_at):
+    """One more update of the state before is the state after, bit for bit."""
+    learner = toy_learner(bad_at)
+    found = replay(learner, learner.init(jax.random.key(0)), MESH, 3, bad_at)
+    assert [iterations_done(s) for s in (found.before, found.after)] == [bad_at - 1, bad_at]
+    assert np.isfinite(found.before.params).all()
+    again, _ = jax.jit(learner.update)(found.before)
+    assert bits(again) == bits(found.after)
 
 
 def test_a_seed_that_breaks_beside_a_sound_one_is_named():

@@ -24,6 +24,12 @@ def files_with(text: str, directory: Path) -> list[Path]:
     return [p for p in directory.rglob("*") if p.is_file() and text.encode() in p.read_bytes()]
 
 
+def exit_codes(directory: Path) -> list[int]:
+    """What W&B was told at the end of all offline runs below ``directory``, the oldest first."""
+    parts = offline_runs(directory)
+    return [r["exit"].get("exit_code", 0) for part in parts for r in part if r["type"] == "exit"]
+
+
 def history(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was logged, step by step."""
     return [record["history"]["item"] for record in found if record["type"] == "history"]

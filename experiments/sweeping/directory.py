@@ -22,7 +22,7 @@ from commands import is_locked, lock
 from config_json import flatten
 from errors import UsageError
 from explorax.config import require
-from run_directory import read_json, write_json, write_whole
+from run_directory import read_json, require_name, write_json, write_whole
 from sweeping.settings import Setting, SweepRun, runs_of
 from sweeping.spec import SweepSpec, content_of, spec_from
 
@@ -77,6 +77,10 @@ class SweepDirectory:
         """What tpe has asked and was told."""
         return self.path / "journal.log"
 
+    @property
+    def _manifest(self) -> Path:
+        return self.path / "manifest.jsonl"
+
     @contextlib.contextmanager
     def begin(self) -> Iterator[None]:
         """Makes the directory, or goes on in it, while nobody else does.
@@ -120,7 +124,7 @@ class SweepDirectory:
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):
                 raise UsageError(
-                    f"{name}: {self.path} was started with {before.get(name)!r}, not "
+                    f"{name}: {self.path / 'spec.json'} has {before.get(name)!r}, not "
                     f"{now.get(name)!r}; a changed sweep needs another name"
                 )
 
@@ -132,8 +136,8 @@ class SweepDirectory:
         for run_id, settings in by_id.items():
             if run_id not in self._ids(settings):
                 raise UsageError(
-                    f"preset: {self.spec.preset} has other settings now than when {self.path} was "
-                    "started; a changed sweep needs another name"
+                    f"preset: {self.spec.preset} has other settings now than when {self._manifest} "
+                    "was written; a changed sweep needs another name"
                 )
 
     def _ids(self, settings: Sequence[Setting]) -> list[str]:
@@ -149,7 +153,7 @@ class SweepDirectory:
         Raises:
           UsageError: they cannot be read.
         """
-        file = self.path / "manifest.jsonl"
+        file = self._manifest
         if not file.exists():
             return []
         try:
@@ -164,8 +168,9 @@ class SweepDirectory:
             value = getattr(entry, name)
             known = isinstance(value, typing.get_origin(kind) or kind)
             require(known, name, f"must be of type {kind.__name__}; got {value!r}")
-        named = entry.id == Path(entry.id).name
-        require(named, "id", f"must be the name of a directory; got {entry.id!r}")
+        require_name(entry.id, "id")
+        are_numbers = all(type(seed) is int for seed in entry.seeds)
+        require(are_numbers, "seeds", f"must be integers; got {entry.seeds!r}")
         varied = entry.fields.keys() == self.spec.fields.keys()
         require(varied, "fields", f"must be {', '.join(self.spec.fields)}")
         return entry
@@ -176,7 +181,7 @@ class SweepDirectory:
         known = {line["id"] for line in lines}
         lines += [line for run in runs if run.id not in known for line in run.to_json()]
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        write_whole(self.path / "manifest.jsonl", text)
+        write_whole(self._manifest, text)
 
     def states(self) -> dict[str, State]:
         """How the runs that were begun and are not finished stand.

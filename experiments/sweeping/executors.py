@@ -15,7 +15,10 @@ from typing import Literal, NamedTuple, Protocol
 from commands import received
 
 Outcome = int | Literal["preempted", "stopped"]
-"""The exit code, or that it was told to stop and stopped: where it ran, or with the whole sweep."""
+"""The exit code, or that it was told to stop and stopped: where it ran, or with the whole sweep.
+
+None of them says that what it does is done: a run that saves when it is told to stop exits with 0.
+"""
 
 
 class Job(NamedTuple):
@@ -77,7 +80,7 @@ def run_jobs(
                     outcome = started.poll()
                     if outcome is not None:
                         running.remove(pair)
-                        on_done(job, "stopped" if signals and outcome != 0 else outcome)
+                        on_done(job, "stopped" if signals else outcome)
         finally:
             _tell(running, signal.SIGTERM)
 

@@ -30,7 +30,7 @@ class SweepQueue:
         self._runs: dict[str, SweepRun] = {}  # all that were asked for
         self._trials: dict[int, Sequence[str]] = {}  # those that were not told yet, and their runs
         self._failures: dict[str, int] = {}
-        self._reached: dict[str, int | None] = {}  # checkpoints of runs when they were preempted
+        self._reached: dict[str, int | None] = {}  # checkpoints of runs when they were stopped
         sweep.add([run for trial in search.known() for run in _runs_or_none(sweep.spec, trial)])
 
     def next_job(self) -> Job | None:
@@ -55,14 +55,14 @@ class SweepQueue:
             self._settle(run.id)
 
     def on_done(self, job: Job, outcome: Outcome) -> None:
-        """Takes the score of a finished run, or has one once more that failed or was preempted."""
-        name = job.name
-        if outcome == "stopped":
-            self.sweep.set_state(name, "stopped")
-        elif outcome == "preempted":
-            self._go_on(name, job.log)
-        elif outcome == 0 and has_finished(self.sweep.run_dir(name)):
+        """Takes the score of a finished run, or has one once more that failed or was stopped."""
+        name, ended = job.name, outcome in (0, "preempted", "stopped")
+        if ended and has_finished(self.sweep.run_dir(name)):
             self._settle(name)
+        elif outcome == "stopped":
+            self.sweep.set_state(name, "stopped")
+        elif ended:
+            self._go_on(name, job.log)
         else:
             self._fail(name, f"failed with exit code {outcome}", job.log)
 
@@ -87,13 +87,13 @@ class SweepQueue:
         self._tell_ended()
 
     def _go_on(self, name: str, log: Path) -> None:
-        """Has a preempted run continue from its checkpoint, if it has got further than before."""
+        """Has a stopped run continue from its checkpoint, if it has got further than before."""
         reached = last_checkpoint(self.sweep.run_dir(name))
         if name in self._reached and self._reached[name] == reached:
-            self._fail(name, "was preempted twice before it could save anything new", log)
+            self._fail(name, "was stopped twice before it could save anything new", log)
             return
         self._reached[name] = reached
-        self._say(name, "was preempted, and goes on")
+        self._say(name, "was stopped, and goes on")
         self.sweep.set_state(name, "stopped")
         self._pending.append(self._runs[name])
 

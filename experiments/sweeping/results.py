@@ -107,7 +107,7 @@ def members_of_entry(
     found = {member.config.seed: member for member in members.get(entry.settings_id, [])}
     for seed in entry.seeds:
         if seed not in found:
-            raise UsageError(f"{path}: is no run of seed {seed} and these settings")
+            raise UsageError(f"{path}: is no run of seed {seed} and settings as in manifest.jsonl")
     return [found[seed] for seed in entry.seeds]
 
 

@@ -23,18 +23,19 @@ class NonFiniteError(Exception):
     """What was learned, or sampled, is no longer finite."""
 
     def __init__(
-        self, meta_iteration: int, members: Sequence[int] = (0,), metrics: Sequence[str] = ()
+        self, meta_iteration: int, state: LearnerState, members: Sequence[int], metrics: list[str]
     ):
         """Says at which meta-iteration.
 
         Args:
           meta_iteration: the first whose update is not finite.
+          state: the newest, at most two chunks later.
           members: of the seeds that are trained together, those that broke (from 0).
           metrics: names of those of their metrics that are not finite.
         """
         super().__init__(f"parameters or returns are not finite at meta-iteration {meta_iteration}")
-        self.meta_iteration, self.members = meta_iteration, tuple(members)
-        self.metrics = tuple(metrics)
+        self.meta_iteration, self.state = meta_iteration, state
+        self.members, self.metrics = tuple(members), tuple(metrics)
 
 
 class Schedule(NamedTuple):
@@ -159,7 +160,7 @@ def fit(
       NonFiniteError: after the offending iteration's metrics were delivered.
     """
     chunk = compile_chunk(learner, schedule.chunk_size)
-    done = _iterations(state)
+    done = iterations_done(state)
     state = replicate(state, mesh)
     clock = _Clock(wall_s, learner.steps_per_update)
     pending: _Pending | None = None
@@ -172,12 +173,12 @@ def fit(
             clock.skip()
             first = False
         if pending is not None:
-            _deliver(pending, clock, callbacks)
+            _deliver(pending, state, clock, callbacks)
         pending = _Pending(done, size, metrics)
         done += size
         stop = callbacks.should_stop()
         if stop or done % schedule.checkpoint_every == 0 or done == schedule.num_iterations:
-            _deliver(pending, clock, callbacks)
+            _deliver(pending, state, clock, callbacks)
             pending = None
             callbacks.save(done, local(state))
             clock.skip()
@@ -186,8 +187,12 @@ def fit(
     return FitResult(local(state), done, finished=done >= schedule.num_iterations)
 
 
-def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
-    """Fetches a chunk's metrics and hands them on, one iteration at a time."""
+def _deliver(chunk: _Pending, state: LearnerState, clock: _Clock, callbacks: Callbacks) -> None:
+    """Fetches a chunk's metrics and hands them on, one iteration at a time.
+
+    Raises:
+      NonFiniteError: one is not finite; it has ``state``, the newest.
+    """
     fetched = jax.device_get(chunk.metrics)
     columns = {name: x.reshape(len(x), -1) for name, x in fetched.items()}  # iterations, seeds
     for i, counters in enumerate(clock.read(chunk)):
@@ -197,7 +202,7 @@ def _deliver(chunk: _Pending, clock: _Clock, callbacks: Callbacks) -> None:
         broken = [m for m in members if rows[m]["finite"] != 1.0]
         if broken:
             names = [n for n in columns if not all(math.isfinite(rows[m][n]) for m in broken)]
-            raise NonFiniteError(chunk.start + i + 1, broken, names)
+            raise NonFiniteError(chunk.start + i + 1, local(state), broken, names)
 
 
 class Replayed(NamedTuple):
@@ -205,6 +210,8 @@ class Replayed(NamedTuple):
 
     finite: bool
     leaves: list[str]  # names of the state's arrays that are not finite after it
+    before: LearnerState
+    after: LearnerState
 
 
 def replay(
@@ -220,24 +227,25 @@ def replay(
       meta_iteration: whose update is looked at.
     """
     chunk = compile_chunk(learner, chunk_size)
-    finite, start = True, _iterations(state)
+    start, last = iterations_done(state), meta_iteration - 1
     state = replicate(state, mesh)
-    for done in range(start, meta_iteration, chunk_size):
-        size = min(chunk_size, meta_iteration - done)
-        state, metrics = chunk(state, replicate(np.int32(size), mesh))
-        finite = bool(np.all(np.asarray(metrics["finite"])[size - 1] == 1.0))
-    leaves = jax.tree_util.tree_leaves_with_path(local(state))
+    for done in range(start, last, chunk_size):
+        state, _ = chunk(state, replicate(np.int32(min(chunk_size, last - done)), mesh))
+    before = jax.tree.map(lambda x: x.copy(), local(state))  # the state itself is donated
+    state, metrics = chunk(state, replicate(np.int32(1), mesh))
+    finite = bool(np.all(np.asarray(metrics["finite"])[0] == 1.0))
+    after = local(state)
     names = [
         jax.tree_util.keystr(path, simple=True, separator=".")
-        for path, leaf in leaves
+        for path, leaf in jax.tree_util.tree_leaves_with_path(after)
         if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all()
     ]
     highest(0)  # several processes are through at the same time: what follows is their end
-    return Replayed(finite, names)
+    return Replayed(finite, names, before, after)
 
 
-def _iterations(state: LearnerState) -> int:
-    """Updates done; all seeds are as far."""
+def iterations_done(state: LearnerState) -> int:
+    """Updates that have led to a state; all seeds are as far."""
     return int(jnp.ravel(state.iteration)[0])
 
 

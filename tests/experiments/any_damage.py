@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-Change = Callable[[Path, random.Random], None]
+Change = Callable[[Path, random.Random], Path | None]
+"""Changes a file; returns another one that is changed with it."""
 
 ODD_VALUES = [None, True, -1, 0, 1.5, 10**400, 1e308, "", "x", "\0", [], [[]], {}, {"a": {}}]
 NO_UTF8 = bytes(range(128, 256))
@@ -49,14 +50,16 @@ def append(file: Path, rng: random.Random) -> None:
         end.write(rng.choice([b"x", b"{}\n", b"\0", NO_UTF8, b"\n"]))
 
 
-def swap(file: Path, rng: random.Random) -> None:
+def swap(file: Path, rng: random.Random) -> Path | None:
     """With another file of the same directory."""
     others = [p for p in sorted(file.parent.iterdir()) if p.is_file() and p != file]
-    if others:
-        other, aside = rng.choice(others), file.with_name("aside")
-        file.rename(aside)
-        other.rename(file)
-        aside.rename(other)
+    if not others:
+        return None
+    other, aside = rng.choice(others), file.with_name("aside")
+    file.rename(aside)
+    other.rename(file)
+    aside.rename(other)
+    return other
 
 
 def edit(file: Path, rng: random.Random) -> None:
@@ -94,13 +97,13 @@ class Damage(NamedTuple):
     pick: int  # which of the files: first one of a kind, then one of these
     seed: int
 
-    def do(self, run_dir: Path) -> Path:
-        """Damages a file; returns which one."""
+    def do(self, run_dir: Path) -> list[Path]:
+        """Damages a file; returns which one, and the other where two are swapped."""
         kinds = list(_kinds(run_dir, self.change).values())
         files = kinds[self.pick % len(kinds)]
         file = files[self.pick // len(kinds) % len(files)]
-        self.change(file, random.Random(self.seed))
-        return file
+        other = self.change(file, random.Random(self.seed))
+        return [file] if other is None else [file, other]
 
 
 def _kinds(run_dir: Path, change: Change) -> dict[str, list[Path]]:

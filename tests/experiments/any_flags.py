@@ -1,6 +1,7 @@
 """Command lines of runs as hypothesis draws them, from the fields of the configs themselves."""
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -45,6 +46,24 @@ def fields_of(cls: type, prefix: str = "") -> dict[str, Any]:
         is_group = dataclasses.is_dataclass(kind)
         found |= fields_of(kind, f"{name}.") if is_group else {name: kind}
     return found
+
+
+def names_something(line: str, cls: type[RunConfig], argv: Sequence[str]) -> bool:
+    """Whether an error begins with a field or a path that was given, or has a flag."""
+    flags = fields_of(cls)
+    fields = {name.replace("-", "_") for name in flags}
+    groups = {name.rpartition(".")[0] for name in fields} - {""}
+    first = re.match(r"[a-z_.]+", line)
+    said = {flag.replace("_", "-") for flag in re.findall(r"--([a-z_.-]+)", line)}
+    given = {part for word in argv for part in (word, *word.split("=", 1))}
+    # Words that no flag takes are said as they were given.
+    unknown = line.removeprefix("Unrecognized options: ").partition(" (perhaps you meant ")[0]
+    return (
+        (first is not None and first[0] in fields | groups)
+        or bool(said & flags.keys())
+        or any(line.startswith((f"{word}: ", f"{word}/")) for word in given)
+        or set(unknown.split(", ")) <= given
+    )
 
 
 def values_of(name: str, kind: Any) -> st.SearchStrategy[list[str]]:

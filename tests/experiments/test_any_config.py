@@ -4,7 +4,6 @@ The command's own code runs as far as training; there its programs are traced, n
 """
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import pytest
-from any_flags import command_lines
+from any_flags import command_lines, names_something
 from any_specs import specs
 from hypothesis import given
 
@@ -51,8 +50,6 @@ SMALL = [
     "--metatest.num-episodes=2",
 ]
 """Of a real run, which would otherwise take its time."""
-NAMES_SOMETHING = re.compile(r"[a-z_.]+: .|.*(--|/|PATH)|unrecognized", re.IGNORECASE)
-"""A field, a flag or a path."""
 
 
 def trace(run: RunDirectory, setup: learners.Setup, *_) -> tuple[SimpleNamespace, None]:
@@ -90,7 +87,7 @@ def traced(tmp_path, monkeypatch, capfd, snapshot):
     for env in (Push, Wheeled, Ant):
         monkeypatch.setattr(env, "step", lambda _, state, action: state)  # tracing it takes seconds
 
-    def check(main, argv):
+    def check(main, cls, argv):
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
         monkeypatch.chdir(tmp_path)
@@ -105,7 +102,7 @@ def traced(tmp_path, monkeypatch, capfd, snapshot):
         assert said.out == ""
         (line,) = said.err.splitlines()
         assert line.startswith("error: ")
-        assert NAMES_SOMETHING.match(line.removeprefix("error: "))
+        assert names_something(line.removeprefix("error: "), cls, argv)
         left = {p for p in snapshot(tmp_path) if not p.is_relative_to("runs/skills")}
         assert left == {Path("a file")}
 
@@ -119,27 +116,27 @@ of_skills = given(argv=command_lines(SkillsRunConfig, sorted(SKILL_PRESETS)))
 @of_meta_learners
 @ANY(max_examples=20)
 def test_any_flags_of_a_meta_learner(traced, argv):
-    traced(train.main, argv)
+    traced(train.main, Config, argv)
 
 
 @of_skills
 @ANY(max_examples=20)
 def test_any_flags_of_a_run_of_skills(traced, argv):
-    traced(skills.main, argv)
+    traced(skills.main, SkillsRunConfig, argv)
 
 
 @pytest.mark.slow
 @of_meta_learners
 @ANY(max_examples=350)
 def test_350_command_lines_of_meta_learners(traced, argv):
-    traced(train.main, argv)
+    traced(train.main, Config, argv)
 
 
 @pytest.mark.slow
 @of_skills
 @ANY(max_examples=150)
 def test_150_command_lines_of_runs_of_skills(traced, argv):
-    traced(skills.main, argv)
+    traced(skills.main, SkillsRunConfig, argv)
 
 
 @given(text=specs())
@@ -154,6 +151,27 @@ def test_any_spec_of_a_sweep(tmp_path, capfd, text):
     if code == 2:
         (line,) = said.err.splitlines()
         assert line.startswith(f"error: {file}: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_named"),
+    [
+        ("meta.kl_coef: must be in 0..1", True),
+        ("meta: must be an object", True),
+        ("--meta.kl-coef: invalid value 'x'", True),
+        ("Missing value for argument --preset", True),
+        ("a file/below: Not a directory", True),
+        ("Unrecognized options: 1, --bogus", True),
+        ("Unrecognized options: 2", False),
+        ("ValueError: foo", False),
+        ("b/config.json: is missing", False),
+        ("shapes: (3,) is not (4,)", False),
+        ("--no-such-flag", False),
+    ],
+)
+def test_what_an_error_has_to_name(line, is_named):
+    argv = ["--preset=point-maesn", "--bogus", "1", "--run-dir=a file"]
+    assert names_something(line, Config, argv) == is_named
 
 
 def out_of_memory(*_):

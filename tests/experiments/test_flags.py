@@ -145,6 +145,7 @@ def edit(file: Path, change) -> None:
         (lambda c: c["config"]["meta"].update(hidden_sizes=8), ["meta.hidden_sizes: "]),
         (lambda c: c.pop("config"), ["config"]),
         (lambda c: c.update(format=99), ["format"]),
+        (lambda c: c.update(run_id=3), ["run_id: "]),
     ],
 )
 def test_a_broken_config(refused, finished, change, names):
@@ -152,6 +153,15 @@ def test_a_broken_config(refused, finished, change, names):
     file = finished / "config.json"
     refused(train.main, ["--resume", f"--run-dir={finished}"], file, *names)
     refused(evaluate.main, [finished], file, *names)
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "", "a/b", "/x", "a\0"])
+def test_a_runs_id_stays_in_its_directory(refused, finished, name):
+    """W&B's files are named by it."""
+    edit(finished / "config.json", lambda c: c.update(run_id=name))
+    flags = ["--resume", f"--run-dir={finished}", "--train.num-iterations=7"]
+    flags.append("--wandb.mode=offline")
+    refused(train.main, flags, f"{finished / 'config.json'}: run_id: ", repr(name))
 
 
 def test_an_edited_config_does_not_fit_its_checkpoint(refused, finished):

@@ -15,12 +15,14 @@ import figure
 import learners
 import reports
 import train
+import training
 from cli import run_main
 from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
 from run_directory import RunDirectory
 from stopped_runs import final_bits, steps, stop_at
-from wandb_files import offline_runs
+from trees import bits
+from wandb_files import exit_codes, offline_runs
 
 CLOCKS = {"wall_s", "steps_per_s"}
 
@@ -67,15 +69,18 @@ def test_the_meta_test_of_a_run(finished):
         assert (column["mean"] <= column["high"]).all()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGUSR2, 0), (signal.SIGINT, 130)]
+)
 def test_a_stopped_and_resumed_run_is_bit_equal(
-    tiny, finished, tmp_path, monkeypatch, capfd, number
+    tiny, finished, tmp_path, monkeypatch, capfd, number, code
 ):
+    """Where it was told to save and has saved, exit code 0 and a word say so."""
     run_dir = tmp_path / "stopped"
     flags = [*tiny, "--train.num-iterations=6", f"--run-dir={run_dir}"]
     with monkeypatch.context() as patch:
         stop_at(patch, 1, number)
-        assert run_main(train.main, flags) == 128 + number
+        assert run_main(train.main, flags) == code
     err = capfd.readouterr().err
     assert f"stopped by {number.name} after meta-iteration" in err
     assert f"--run-dir {run_dir} --resume" in err
@@ -95,6 +100,27 @@ def test_a_stopped_and_resumed_run_is_bit_equal(
     results = [json.loads((d / "metatest.json").read_text()) for d in (run_dir, finished)]
     assert results[0].pop("run_id") != results[1].pop("run_id")
     assert results[0] == results[1]
+
+
+def test_a_run_goes_on_with_another_number_of_devices(tiny, tmp_path, monkeypatch):
+    """From the state that was saved, bit for bit."""
+    run_dir, began = tmp_path / "run", []
+    fit = training.fit
+
+    def watched(learner, state, mesh, *rest):
+        began.append((mesh.size, bits(state)))
+        return fit(learner, state, mesh, *rest)
+
+    monkeypatch.setattr(training, "fit", watched)
+    flags = [*tiny, "--train.num-iterations=3", "--train.devices=2", f"--run-dir={run_dir}"]
+    assert run_main(train.main, flags) == 0
+    saved = final_bits(run_dir)
+    again = ["--resume", f"--run-dir={run_dir}", "--train.num-iterations=6", "--train.devices=1"]
+    assert run_main(train.main, again) == 0
+    assert [size for size, _ in began] == [2, 1]
+    assert began[1][1] == saved
+    assert steps(run_dir) == [3, 6]
+    assert json.loads((run_dir / "metatest.json").read_text())["meta_iteration"] == 6
 
 
 @pytest.mark.usefixtures("no_wandb_account")
@@ -129,7 +155,7 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     assert run_main(train.main, [*flags, f"--run-dir={whole}"]) == 0
     with monkeypatch.context() as patch:
         stop_at(patch, 1, signal.SIGTERM)
-        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 128 + signal.SIGTERM
+        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 0
     assert steps(stopped)[-1] < 6
     assert run_main(train.main, ["--resume", f"--run-dir={stopped}"]) == 0
     assert final_bits(stopped) == final_bits(whole)
@@ -153,6 +179,7 @@ def test_seeds_in_one_program_are_runs_in_one_directory(
     runs = [r["run"] for (records,) in logged for r in records if r["type"] == "run"]
     assert len({run["run_id"] for run in runs}) == 2
     assert {run["run_group"] for run in runs} == {"whole"}
+    assert exit_codes(stopped / "seed0") == [128 + signal.SIGTERM, 0], "not finished at first"
 
     before = (whole / "seed1" / "metatest.json").read_bytes()
     out = tmp_path / "out"

@@ -104,7 +104,8 @@ def test_a_stopped_and_resumed_run_is_bit_equal(discovered, tmp_path, monkeypatc
     run_dir = tmp_path / "stopped"
     with monkeypatch.context() as patch:
         stop_at(patch, 1, signal.SIGTERM)
-        assert run_main(skills.main, [*TINY, f"--run-dir={run_dir}"]) == 128 + signal.SIGTERM
+        assert run_main(skills.main, [*TINY, f"--run-dir={run_dir}"]) == 0
+    assert not (run_dir / "skills.json").exists()
     err = capfd.readouterr().err
     assert "stopped by SIGTERM after iteration" in err
     assert f"make skills ARGS='--run-dir {run_dir} --resume'" in err

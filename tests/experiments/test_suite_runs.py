@@ -15,6 +15,7 @@ from cli import run_main
 from config import HORIZON
 from errors import RunError, UsageError
 from explorax.sinks import read_jsonl
+from fake_sweeps import FakeRuns
 from presets import PRESETS
 
 
@@ -62,6 +63,16 @@ def test_an_empty_directory_is_no_run(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=str(tmp_path)):
         child_runs.command_of(wanted, tmp_path)
+
+
+def test_a_training_that_was_stopped_is_not_taken_for_finished(tmp_path, monkeypatch):
+    """It has saved and ends with exit code 0; what it was needed for waits for its end."""
+    runs, wanted = FakeRuns(), {tmp_path / "one": PRESETS["point-maesn"]}
+    runs.programs["one"] = ["print('stopped by SIGTERM')"]
+    monkeypatch.setattr(child_runs, "command_of", runs)
+    with pytest.raises(RunError, match=f"{tmp_path}/one: .* stopped before its end; the same com"):
+        train_missing(wanted)
+    assert train_missing(wanted) == list(wanted)
 
 
 @pytest.mark.slow

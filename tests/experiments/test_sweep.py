@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 import sweep
+import sweep_status
 from child_runs import command_of
 from cli import run_main
 from commands import lock, start
 from errors import UsageError
-from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, rows, write_spec
+from fake_sweeps import FAILS, SPEC, STOPS_THE_SWEEP, FakeRuns, ids, report, rows, write_spec
 from presets import PRESETS
+from stopped_runs import final_bits
 from sweeping.directory import SweepDirectory
 from sweeping.settings import first_runs
 from sweeping.spec import read_spec
@@ -119,6 +121,43 @@ def test_a_stopped_sweep_goes_on(fake_runs, tmp_path, capsys, number):
     assert fake_runs.started == [*ids(spec)[:2], *ids(spec)[1:]]
 
 
+def test_a_run_that_is_stopped_alone_goes_on(fake_runs, tmp_path, capsys):
+    """Its exit code is 0 and it is not finished: it goes on as long as it gets further."""
+    spec = write_spec(tmp_path / "stopped.yaml", SPEC)
+    one, two = ids(spec)[:2]
+    runs = tmp_path / "runs/sweeps/stopped/runs"
+    saves = "import pathlib; pathlib.Path({!r}, 'checkpoints', '{}').mkdir(parents=True)"
+    fake_runs.programs[one] = [saves.format(str(runs / one), step) for step in (2, 4)]
+    fake_runs.programs[two] = ["print('stopped by SIGTERM')"] * 3
+    assert run_main(sweep.main, [str(spec)]) == 1
+    said = capsys.readouterr().err
+    assert said.count(f"{one}: was stopped, and goes on") == 2
+    assert f"failed: {two}\n" in said
+    assert fake_runs.started.count(one) == fake_runs.started.count(two) == 3
+    assert {row["id"] for row in rows(runs.parent / "results.csv")} == set(ids(spec)) - {two}
+
+
+FINISHES = """
+import os, pathlib, signal, time
+pathlib.Path({file!r}).write_text({report!r})
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(20)
+"""
+
+
+def test_a_run_that_is_told_to_stop_when_it_is_done_is_finished(fake_runs, tmp_path):
+    spec = write_spec(tmp_path / "done.yaml", SPEC)
+    first, out = first_runs(read_spec(spec))[0], tmp_path / "runs/sweeps/done"
+    program = FINISHES.format(
+        file=str(out / "runs" / first.id / "metatest.json"), report=json.dumps(report(first.config))
+    )
+    fake_runs.programs[first.id] = [program]
+    assert run_main(sweep.main, [str(spec)]) == 128 + signal.SIGTERM
+    assert SweepDirectory.open(out).states() == {}
+    assert run_main(sweep.main, [str(spec)]) == 0
+    assert fake_runs.started == ids(spec)
+
+
 MEETS = """
 import pathlib, sys, time
 pathlib.Path({mine!r}).touch()
@@ -180,6 +219,20 @@ def test_a_directory_is_free_once_its_runs_have_ended(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../x", "", "/x", "a/b"])
+def test_a_runs_id_stays_in_the_directory_of_runs(fake_runs, tmp_path, refused, name):
+    """The manifest says where runs and their logs are."""
+    file, manifest = Path("names.yaml"), Path("runs/sweeps/names/manifest.jsonl")
+    spec = read_spec(write_spec(file, SPEC))
+    directory = SweepDirectory(manifest.parent, spec)
+    with directory.begin():
+        directory.add(first_runs(spec))
+    first, *others = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([json.dumps(json.loads(first) | {"id": name}), *others]))
+    for main, flags in ((sweep.main, [file]), (sweep_status.main, [f"--spec={file}"])):
+        refused(main, flags, manifest, "id: ", repr(name))
+
+
 def test_a_changed_preset_needs_another_name(fake_runs, tmp_path, refused, monkeypatch):
     spec = write_spec(tmp_path / "same.yaml", SPEC)
     assert run_main(sweep.main, [str(spec)]) == 0
@@ -209,6 +262,27 @@ def test_a_sweep_does_not_start_jax():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
+SMALL = {
+    "train.num_iterations": 60,
+    "train.chunk_size": 2,
+    "train.checkpoint_every": 2,
+    "meta.num_train_tasks": 4,
+    "meta.meta_batch_size": 4,
+    "meta.num_episodes": 4,
+    "meta.hidden_sizes": [8],
+    "metatest.num_tasks": 4,
+    "metatest.num_episodes": 4,
+}
+"""Of runs that do train."""
+
+
+def wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["local", "ray", "slurm-local"])
 def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path, executor):
@@ -216,18 +290,7 @@ def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path, executor):
     if executor == "ray":
         pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     fields = {"meta.kl_coef": [0.1, 0.5]}
-    small = {
-        "train.num_iterations": 60,
-        "train.chunk_size": 2,
-        "train.checkpoint_every": 2,
-        "meta.num_train_tasks": 4,
-        "meta.meta_batch_size": 4,
-        "meta.num_episodes": 4,
-        "meta.hidden_sizes": [8],
-        "metatest.num_tasks": 4,
-        "metatest.num_episodes": 4,
-    }
-    content = {"preset": "point-maesn", "fields": fields, "set": small, "seeds": 2}
+    content = {"preset": "point-maesn", "fields": fields, "set": SMALL, "seeds": 2}
     spec = write_spec(tmp_path / "point.yaml", content | {"vmap": ["seed"]})
     command = [sys.executable, str(ROOT / "experiments/sweep.py"), str(spec), "--jobs=1"]
     command.append(f"--executor={executor}")
@@ -235,9 +298,7 @@ def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path, executor):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
     going = subprocess.Popen(command, cwd=tmp_path, env=environment)
-    deadline = time.monotonic() + 120
-    while not (first / "seed0/metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(first / "seed0/metrics.jsonl")
     time.sleep(0.5)
     going.terminate()
     assert going.wait(timeout=120) == 128 + signal.SIGTERM
@@ -253,3 +314,45 @@ def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path, executor):
     assert [row["seed"] for row in table] == ["0", "1"] * 2
     assert all(-20.0 < float(row["return_5"]) < 0.0 for row in table)
     assert "Best settings" in done.stdout
+
+
+def run_of_a_sweep(sweep_pid: int) -> int:
+    """The process of its only run."""
+    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
+    pairs = [line.split() for line in said.splitlines()]
+    (found,) = (pid for pid, parent in pairs if int(parent) == sweep_pid)
+    return int(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [
+        (signal.SIGKILL, "failed with exit code -9, once more"),
+        (signal.SIGTERM, "was stopped, and goes on"),
+    ],
+)
+def test_a_sweep_whose_run_is_killed_ends_as_if_nothing_had_been(tmp_path, number, how):
+    """Bit for bit; the run goes on from its checkpoint in the same sweep."""
+    content = {"preset": "point-maesn", "fields": {"meta.kl_coef": [0.1]}, "set": SMALL}
+    spec = write_spec(tmp_path / "point.yaml", content | {"seeds": 1})
+    (name,) = ids(spec)
+    command = [sys.executable, str(ROOT / "experiments/sweep.py"), str(spec)]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, f"--sweep-dir={whole}"], env=environment, check=True, timeout=300)
+    with subprocess.Popen(
+        [*command, f"--sweep-dir={killed}"], env=environment, stderr=subprocess.PIPE, text=True
+    ) as going:
+        wait_for(killed / "runs" / name / "checkpoints/4/SHA256SUMS")
+        os.kill(run_of_a_sweep(going.pid), number)
+        _, said = going.communicate(timeout=300)
+    assert going.returncode == 0, said
+    assert f"{name}: {how}" in said
+    assert "resumed at meta-iteration" in (killed / f"logs/{name}.log").read_text()
+    assert SweepDirectory.open(killed).states() == {}
+    runs = [directory / "runs" / name for directory in (whole, killed)]
+    assert final_bits(runs[0]) == final_bits(runs[1])
+    tables = [rows(directory / "results.csv") for directory in (whole, killed)]
+    without_clock = [[row | {"minutes": ""} for row in table] for table in tables]
+    assert without_clock[0] == without_clock[1]

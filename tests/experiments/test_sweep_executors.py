@@ -26,7 +26,7 @@ def save(number, _):
     time.sleep(0.5)
     pathlib.Path({run!r}, "checkpoints", {step!r}).mkdir(parents=True, exist_ok=True)
     print("saved")
-    sys.exit(128 + number)
+    sys.exit(0)
 signal.signal(signal.SIGTERM, save)
 os.kill({whom}, signal.{number})
 time.sleep(30)
@@ -94,7 +94,7 @@ import signal, sys, time
 def save(number, _):
     time.sleep(1)
     print("saved after", signal.Signals(number).name)
-    sys.exit(128 + number)
+    sys.exit(0)
 signal.signal(signal.SIGTERM, save)
 signal.signal(signal.SIGINT, save)
 print("began", flush=True)
@@ -143,7 +143,7 @@ def test_a_preempted_run_goes_on(fake_runs, flags, tmp_path, capfd):
     fake_runs.programs[two] = [told("SIGUSR2", "os.getppid()")] * 3
     assert run_main(sweep.main, [str(spec), "--jobs=2", *flags]) == 1
     said = capfd.readouterr().err
-    assert said.count(f"{one}: was preempted, and goes on") == 2
+    assert said.count(f"{one}: was stopped, and goes on") == 2
     assert f"failed: {two}\n" in said
     assert fake_runs.started.count(one) == 3
     assert fake_runs.started.count(two) == 3, "it saves nothing"
@@ -221,5 +221,5 @@ def test_a_preempted_job_that_could_not_save_goes_on(fake_runs, fake_jobs, tmp_p
     kills = f"import os, pathlib; {said}; os.kill(os.getppid(), 9)"
     fake_runs.programs[one] = [kills]
     assert run_main(sweep.main, [str(spec), "--executor=slurm", "--jobs=1"]) == 0
-    assert "was preempted, and goes on" in capfd.readouterr().err
+    assert "was stopped, and goes on" in capfd.readouterr().err
     assert fake_runs.started.count(one) == 2
