@@ -126,7 +126,7 @@ def check_out(run: RunDirectory[Config], out: Path) -> Path:
         owner = read_json(path).get("run_id")
     except FileNotFoundError:
         if picture.exists():
-            raise UsageError(f"out: {picture} exists already") from None
+            raise UsageError(f"out: {picture} exists already, without {path.name}") from None
         return path
     except (OSError, ValueError, AttributeError):
         owner = None
