@@ -159,6 +159,22 @@ def test_a_new_controller_prefers_nothing():
     np.testing.assert_allclose(jnp.exp(dist.residual.log_std), 0.1, rtol=1e-6)
 
 
+def test_the_curvature_of_a_residual_does_not_depend_on_its_deviation():
+    """Or conjugate gradients would see nothing else of a trust region where it is small."""
+
+    def kl_of_a_step(init_residual_std):
+        policy = controller_policy(2, 3, 2, 4, init_residual_std=init_residual_std)
+        theta = policy.init(jax.random.key(0))
+        inputs = jax.random.normal(jax.random.key(1), (50, 2)), jnp.zeros((50, 4))
+        head = {name: x + 0.1 for name, x in theta["params"]["Dense_3"].items()}
+        assert head["bias"].shape == (2,)
+        moved = {"params": theta["params"] | {"Dense_3": head}}
+        return float(distributions.kl(*(policy.apply(t, *inputs) for t in (moved, theta))).mean())
+
+    assert kl_of_a_step(0.01) == pytest.approx(kl_of_a_step(1.0), rel=1e-3)
+    assert kl_of_a_step(1.0) > 1e-3
+
+
 CONFIG = maesn(
     num_train_tasks=10, meta_batch_size=10, num_episodes=20, hidden_sizes=(16,), discount=DISCOUNT
 )

@@ -99,7 +99,9 @@ class Controller(nn.Module):
         for size in self.hidden_sizes:
             x = nn.relu(nn.Dense(size)(x))
         logits = nn.Dense(self.num_skills, kernel_init=SMALL)(x)
+        # in deviations: beside steep directions conjugate gradients hardly find the flat logits
         mean = nn.Dense(self.residual_size, kernel_init=nn.initializers.zeros)(x)
+        mean *= self.init_residual_std
         init_log_std = nn.initializers.constant(jnp.log(self.init_residual_std))
         log_std = self.param("log_std", init_log_std, (self.residual_size,))
         return SkillChoice(logits, Gaussian(mean, jnp.broadcast_to(log_std, mean.shape)))
