@@ -28,6 +28,7 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
       RunError: one ended before its end; those before it are kept.
     """
     commands = {path: command_of(config, path) for path, config in wanted.items()}
+    goes_on = "the same command goes on from there"
     for i, (path, command) in enumerate(commands.items(), start=1):
         said = "is there" if command is None else " ".join(["python", *command])
         print(f"[{i}/{len(commands)}] {path}: {said}", file=sys.stderr)
@@ -35,7 +36,6 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
             continue
         with _passing_signals_on([sys.executable, *command]) as child:
             code = child.wait()
-        goes_on = "the same command goes on from there"
         if code != 0:
             hint = f"; {goes_on}" if code < 0 or code > 128 else ""
             raise RunError(f"{path}: its training ended with exit code {code}{hint}")

@@ -111,6 +111,12 @@ def curves_of(scores: Scores) -> dict[str, Interval]:
     return {name: interval(scores[of], statistic) for name, (of, statistic) in CURVES.items()}
 
 
+def check_reference(reference: str | None, labels: Sequence[str]) -> None:
+    """Raises UsageError where there is no such curve to take differences to."""
+    if reference not in (None, *labels):
+        raise UsageError(f"reference: must be among {', '.join(labels)}; got '{reference}'")
+
+
 def write_comparison(
     out: Path,
     reports: Sequence[Report],
@@ -135,11 +141,9 @@ def write_comparison(
     Raises:
       UsageError: no run has the reference's label.
     """
+    check_reference(reference, list(seeds_of(reports)))
     from pictures import comparison  # takes seconds to import
 
-    if reference not in (None, *seeds_of(reports)):
-        labels = ", ".join(seeds_of(reports))
-        raise UsageError(f"reference: must be among {labels}; got '{reference}'")
     out.parent.mkdir(parents=True, exist_ok=True)
     suffixes = (".png", ".csv", "-runs.csv", "-training.csv")
     png, table, each, training = (out.with_name(out.name + suffix) for suffix in suffixes)

@@ -44,8 +44,9 @@ def from_json(values: Any) -> RunConfig:
 
 
 def settings_id(config: RunConfig) -> str:
-    """Tells runs of different settings apart; names, seeds and logging do not count."""
-    values = {k: v for k, v in to_json(config).items() if k not in ABOUT_THE_RUN}
+    """Tells runs of different settings apart; names, seeds, logging and devices do not count."""
+    anywhere = dataclasses.replace(config, train=dataclasses.replace(config.train, devices=0))
+    values = {k: v for k, v in to_json(anywhere).items() if k not in ABOUT_THE_RUN}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

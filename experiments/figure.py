@@ -16,7 +16,7 @@ import tyro
 
 from child_runs import train_missing
 from cli import parse, run_main
-from comparisons import read_reports, write_comparison
+from comparisons import check_reference, read_reports, write_comparison
 from explorax.config import require
 from paper import paper_curves
 from presets import SuiteName
@@ -61,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
     if not asked:
         root = directory(config.runs, config.suite, config.budget, config.seeds)
         wanted = configs(config.suite, config.budget, config.seeds)
+        check_reference(config.reference, [run.preset for run in wanted])
         asked = train_missing({root / run.preset: run for run in wanted})
         out = config.out or root / "figure"
     reports = read_reports(asked)

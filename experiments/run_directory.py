@@ -56,9 +56,9 @@ class RunDirectory(Generic[C]):
 
     @property
     def broken(self) -> Path:
-        """Of a run that is not finite any more, the last state that was and the first that is not.
+        """Checkpoints of the states before and after the last update that was not finite.
 
-        They are checkpoints, too.
+        They stay where a resumed run got past it.
         """
         return self.path / "broken"
 
@@ -198,7 +198,7 @@ def _new_id(config: RunConfig) -> str:
     Raises:
       UsageError: it could not be a part of names of files.
     """
-    given = os.environ.get("WANDB_RUN_ID")
+    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
     if not given or config.wandb.mode == "disabled" or config.num_members > 1:
         return uuid.uuid4().hex[:8]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given):

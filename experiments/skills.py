@@ -1,7 +1,7 @@
 """Discovers skills and measures what they do: ``python experiments/skills.py --preset push-diayn``.
 
-Exit codes: 0 done, or saved because of SIGTERM or SIGUSR2, which it says; 1 not finite any more, no
-memory or disk left, 2 wrong flags or paths, 130 stopped by Ctrl-C.
+Exit codes: 0 done, or training saved because of SIGTERM or SIGUSR2, which it says; 1 not finite any
+more, no memory or disk left, 2 wrong flags or paths, 130 stopped by Ctrl-C.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """Meta-trains and meta-tests: ``python experiments/train.py --preset push-maesn``.
 
-Exit codes: 0 done, or saved because of SIGTERM or SIGUSR2, which it says; 1 not finite any more, no
-memory or disk left, 2 wrong flags or paths, 130 stopped by Ctrl-C.
+Exit codes: 0 done, or training saved because of SIGTERM or SIGUSR2, which it says; 1 not finite any
+more, no memory or disk left, stopped while skills were discovered; 2 wrong flags or paths; 130
+stopped by Ctrl-C.
 """
 
 import sys

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 ENTITY = "someone"
+KEY = "5ec2e7" * 7
 
 
 @dataclass

@@ -162,6 +162,7 @@ class SweepSpec:
                 # where runs are logged may be set
                 is_logging = key == "set" and name.startswith(LOGGING)
                 settled = group in ABOUT_THE_RUN and not is_logging
+                settled |= key == "fields" and name == "train.devices"
                 of_its_own = f"cannot be in {key}: it is no setting of what is learned"
                 require(not settled, f"{key}.{name}", of_its_own)
                 require(name in self.usual, f"{key}.{name}", self._no_field(name))

@@ -103,6 +103,7 @@ def test_what_is_not_finite_ends_both(tiny, tmp_path):
         said = [process.communicate(timeout=LIMIT_S)[1] for process in processes]
         assert [process.returncode for process in processes] == [1, 1]
     assert "error: not finite at meta-iteration 1: " in said[0]
+    assert f"the states of meta-iteration 0 and 1 are in {tmp_path / 'run' / 'broken'}" in said[0]
     assert LOST not in said[1]
 
 

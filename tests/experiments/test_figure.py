@@ -84,6 +84,13 @@ def test_differences_are_to_the_named_curve_at_the_iterations_of_both(tmp_path, 
         figure.main([*paths, "--reference", "x"])
 
 
+def test_a_reference_that_a_suite_lacks_is_refused_before_anything_is_trained(tmp_path):
+    flags = ["--suite=wheeled", "--reference=maesn", f"--runs={tmp_path / 'runs'}"]
+    with pytest.raises(UsageError, match="reference: must be among wheeled-maesn, "):
+        figure.main(flags)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_interquartile_mean_is_of_the_middle_half():
     scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0]).reshape(2, 4, 1)
     assert interval(scores, interquartile_mean)["mean"] == [(2.0 + 3.0 + 4.0 + 5.0) / 4]

@@ -204,7 +204,7 @@ def test_other_skills_in_the_same_directory_are_refused(refused, _whole, _discov
         resume = ["--resume", f"--run-dir={run_dir}"]
         refused(train.main, resume, f"hierarchy.skills_dir: {_discovered}", "other skills now")
     finally:
-        shutil.rmtree(_discovered)
+        shutil.rmtree(_discovered, ignore_errors=True)
         own.rename(_discovered)
 
 

@@ -24,9 +24,8 @@ from run_results import results_of
 from skill_presets import SKILL_PRESETS
 from test_tensorboard_sink import events, scalars
 from wandb_files import files_with, history, offline_runs
-from wandb_server import serving
+from wandb_server import KEY, serving
 
-KEY = "5ec2e7" * 7
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
 pytestmark = pytest.mark.usefixtures("no_wandb_account")
 
@@ -89,7 +88,9 @@ def test_a_run_of_an_agent_is_resumed_without_it(tiny, tmp_path, monkeypatch):
     flags = [*tiny, f"--run-dir={tmp_path / 'run'}", "--wandb.mode=online"]
     with serving(KEY) as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_INIT_TIMEOUT", "60")
         with monkeypatch.context() as patch:
+            patch.setenv("WANDB_SWEEP_ID", "sweep-3")
             patch.setenv("WANDB_RUN_ID", "agent-7")
             assert run_main(train.main, [*flags, "--train.num-iterations=2"]) == 0
         assert run_main(train.main, [*flags, "--resume", "--train.num-iterations=4"]) == 0
@@ -99,10 +100,14 @@ def test_a_run_of_an_agent_is_resumed_without_it(tiny, tmp_path, monkeypatch):
     assert [row["meta_iteration"] for row in rows] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("flags", [[], ["--wandb.mode=offline", "--num-seeds=2"]])
+@pytest.mark.parametrize(
+    "flags", [[], *(["--wandb.mode=offline", f"--num-seeds={number}"] for number in (1, 2))]
+)
 def test_other_runs_have_an_id_of_their_own(tmp_path, monkeypatch, flags):
-    """W&B is off, or the agent knows of one run where there are two."""
+    """W&B is off, or the agent knows of one run where there are two, or there is no agent."""
     monkeypatch.setenv("WANDB_RUN_ID", "agent-7")
+    if "--num-seeds=1" not in flags:
+        monkeypatch.setenv("WANDB_SWEEP_ID", "sweep-3")
     flags = ["--preset=point-maesn", f"--run-dir={tmp_path / 'run'}", *flags]
     run = RunDirectory.create(train.parse_train(flags))
     assert re.fullmatch("[0-9a-f]{8}", run.run_id)
@@ -110,6 +115,7 @@ def test_other_runs_have_an_id_of_their_own(tmp_path, monkeypatch, flags):
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", "a b", "a\nb", "x" * 65, "é"])
 def test_an_id_that_is_no_name_is_refused(refused, monkeypatch, name):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep-3")
     monkeypatch.setenv("WANDB_RUN_ID", name)
     monkeypatch.setattr("learners.set_up", lambda _: None)  # it takes seconds
     flags = ["--preset=point-maesn", "--run-dir=run", "--wandb.mode=offline"]

@@ -16,6 +16,7 @@ import learners
 import reports
 import train
 import training
+from child_runs import command_of
 from cli import run_main
 from explorax.sinks import METRIC_KEYS, read_jsonl
 from paper import paper_curves
@@ -121,6 +122,8 @@ def test_a_run_goes_on_with_another_number_of_devices(tiny, tmp_path, monkeypatc
     assert began[1][1] == saved
     assert steps(run_dir) == [3, 6]
     assert json.loads((run_dir / "metatest.json").read_text())["meta_iteration"] == 6
+    usual = train.parse_train([*tiny, "--train.num-iterations=6"])
+    assert command_of(usual, run_dir) is None, "it is what a sweep or a figure asks for"
 
 
 @pytest.mark.usefixtures("no_wandb_account")

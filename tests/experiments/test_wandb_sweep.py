@@ -22,13 +22,12 @@ from run_directory import RunDirectory
 from sweeping.settings import first_runs
 from sweeping.spec import SweepSpec, read_spec, spec_from
 from wandb_files import files_with
-from wandb_server import serving
+from wandb_server import KEY, serving
 from wandb_sweep import wandb_config
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = {p.name: p.read_text() for p in sorted(ROOT.glob("experiments/sweeps/*.yaml"))}
 (SHIPPED["README.md"],) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-KEY = "5ec2e7" * 7
 TINY = {
     "preset": "point-maesn",
     "metric": "return@2",
@@ -148,6 +147,8 @@ def server(no_wandb_account, monkeypatch):
     with serving(KEY) as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_INIT_TIMEOUT", "60")
+        monkeypatch.setenv("JAX_PLATFORMS", "cpu")
         yield server
 
 
