@@ -272,7 +272,8 @@ class SkillConfig:
         require_sizes(self, "skills.", "skill_dim", high=64)
         sizes = ("num_train_tasks", "num_episodes", "num_gradient_steps", "batch_size")
         require_sizes(self, "skills.", *sizes)
-        require_sizes(self, "skills.", "replay_size", high=MOST_STEPS)
+        # the buffer counts up to its size and one iteration more
+        require_sizes(self, "skills.", "replay_size", high=MOST_STEPS // 2)
         drawn = self.num_gradient_steps * self.batch_size
         expectation = f"must be at most {MOST_STEPS} together with skills.num_gradient_steps"
         require(drawn <= MOST_STEPS, "skills.batch_size", expectation)

@@ -55,7 +55,8 @@ def names_something(line: str, cls: type[RunConfig], argv: Sequence[str]) -> boo
     groups = {name.rpartition(".")[0] for name in fields} - {""}
     first = re.match(r"[a-z_.]+", line)
     said = {flag.replace("_", "-") for flag in re.findall(r"--([a-z_.-]+)", line)}
-    given = {part for word in argv for part in (word, *word.split("=", 1)) if part}
+    parts = {part for word in argv for part in (word, *word.split("=", 1)) if part}
+    given = {part.encode(errors="replace").decode() for part in parts}  # as they are printed
     # Words that no flag takes are said as they were given.
     unknown = line.removeprefix("Unrecognized options: ").partition(" (perhaps you meant ")[0]
     return (

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import pytest
 from any_flags import command_lines, names_something
 from any_specs import specs
-from hypothesis import given
+from hypothesis import example, given
 
 import child_runs
 import learners
@@ -114,12 +114,14 @@ of_skills = given(argv=command_lines(SkillsRunConfig, sorted(SKILL_PRESETS)))
 
 
 @of_meta_learners
+@example(argv=["--preset=point-maesn", "\ud800"])  # which is printed as a question mark
 @ANY(max_examples=20)
 def test_any_flags_of_a_meta_learner(traced, argv):
     traced(train.main, Config, argv)
 
 
 @of_skills
+@example(argv=["--preset=point-diayn", f"--skills.replay-size={2**31 - 1}"])
 @ANY(max_examples=20)
 def test_any_flags_of_a_run_of_skills(traced, argv):
     traced(skills.main, SkillsRunConfig, argv)
