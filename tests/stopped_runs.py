@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from explorax.checkpoint import Checkpoints
-from explorax.sinks import JsonlSink
+from explorax.sinks import JsonlSink, read_jsonl
 from learners import restore_latest, set_up
 from run_directory import RunDirectory
 from trees import bits
@@ -21,6 +21,12 @@ def final_bits(run_dir: Path) -> list[tuple]:
 def steps(run_dir: Path) -> list[int]:
     with Checkpoints(run_dir / "checkpoints", read_only=True) as checkpoints:
         return checkpoints.steps()
+
+
+def metrics(run_dir: Path) -> list[dict]:
+    """Of every iteration, but for the clocks."""
+    rows = read_jsonl(run_dir / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if k not in ("wall_s", "steps_per_s")} for row in rows]
 
 
 def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:

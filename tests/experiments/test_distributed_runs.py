@@ -9,9 +9,8 @@ import pytest
 
 import skills
 import train
-from explorax.sinks import read_jsonl
 from several import LIMIT_S, finished, started
-from stopped_runs import final_bits, steps
+from stopped_runs import final_bits, metrics, steps
 from tiny_runs import SKILLS
 
 SCRIPTS = Path(train.__file__).parent
@@ -26,12 +25,6 @@ LOST = "another process of the run has ended"
 
 def script(name: str, *flags) -> list[object]:
     return [SCRIPTS / f"{name}.py", *flags]
-
-
-def metrics(run_dir: Path) -> list[dict]:
-    """Of every iteration, but for the clocks."""
-    rows = read_jsonl(run_dir / "metrics.jsonl")
-    return [{k: v for k, v in r.items() if k not in ("wall_s", "steps_per_s")} for r in rows]
 
 
 def report(run_dir: Path, name: str) -> dict:
