@@ -115,7 +115,7 @@ of_skills = given(argv=command_lines(SkillsRunConfig, sorted(SKILL_PRESETS)))
 
 @of_meta_learners
 @example(argv=["--preset=point-maesn", "\ud800"])  # which is printed as a question mark
-@ANY(max_examples=20)
+@ANY(max_examples=12)
 def test_any_flags_of_a_meta_learner(traced, argv):
     traced(train.main, Config, argv)
 
