@@ -47,7 +47,7 @@ def of_task(batch, n: int):
     return jax.tree.map(lambda x: x[:, n], batch)
 
 
-@pytest.mark.parametrize("env", [Point(), Cliff()])
+@pytest.mark.parametrize("env", [pytest.param(Point(), marks=pytest.mark.slow), Cliff()])
 def test_training_sees_what_acting_saw(env):
     """The distributions of recorded trials come out again: percepts and memory are the same."""
     state, batch = sample(env)

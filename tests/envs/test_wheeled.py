@@ -61,6 +61,7 @@ def drift(drives: Drives) -> np.ndarray:
     return np.linalg.norm(drives.obs[:, -1, :2] - ends, axis=-1)
 
 
+@pytest.mark.slow
 def test_fast_physics_follows_mujoco():
     error = drift(drive("fast"))
     assert np.median(error) <= 1e-4
@@ -72,6 +73,7 @@ def test_exact_physics_follows_mujoco():
     assert np.quantile(drift(drive("exact")), 0.9) <= 1e-4
 
 
+@pytest.mark.slow
 def test_doing_nothing_scores_as_the_paper_says():
     drives = drive("fast", "sparse", scale=0.0)
     np.testing.assert_allclose(drives.reward.sum(axis=-1), -400, atol=0.1)

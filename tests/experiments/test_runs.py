@@ -69,7 +69,12 @@ def test_the_meta_test_of_a_run(finished):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGUSR2, 0), (signal.SIGINT, 130)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 0),
+        pytest.param(signal.SIGUSR2, 0, marks=pytest.mark.slow),
+        (signal.SIGINT, 130),
+    ],
 )
 def test_a_stopped_and_resumed_run_is_bit_equal(
     tiny, finished, tmp_path, monkeypatch, capfd, number, code
