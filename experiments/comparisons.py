@@ -163,6 +163,18 @@ def write_comparison(
 COLUMNS = [(name, part) for name in ("return", "success") for part in ("mean", "low", "high")]
 
 
+def _titles(columns: Sequence[tuple[str, str]]) -> list[str]:
+    return [name if part == "mean" else f"{name}_{part}" for name, part in columns]
+
+
+def _short(
+    intervals: Mapping[str, Any], columns: Sequence[tuple[str, str]], i: int
+) -> list[float | None]:
+    """What columns have at an iteration; None where a score is not finite."""
+    values = (intervals[name][part][i] for name, part in columns)
+    return [None if x is None else round(x, 4) for x in values]
+
+
 def write_runs(path: Path, reports: Sequence[Report]) -> None:
     """One line per run and meta-test iteration."""
     names = [f"{name}_{part}" for name, part in COLUMNS]
@@ -172,8 +184,7 @@ def write_runs(path: Path, reports: Sequence[Report]) -> None:
         for report in reports:
             about = [report["label"], report["seed"], report["meta_iteration"]]
             for i in range(report["num_iterations"] + 1):
-                row = [report[name][part][i] for name, part in COLUMNS]
-                writer.writerow([*about, i, *(None if x is None else round(x, 4) for x in row)])
+                writer.writerow([*about, i, *_short(report, COLUMNS, i)])
 
 
 def metrics_of(run_dir: Path) -> list[dict[str, Any]]:
@@ -222,15 +233,12 @@ def write_training(path: Path, reports: Sequence[Report]) -> None:
 def write_curves(path: Path, curves: dict[str, dict[str, Interval]], seeds: dict[str, int]) -> None:
     """One line per label and meta-test iteration."""
     parts = [(name, part) for name in CURVES for part in ("mean", "low", "high")]
-    titles = [name if part == "mean" else f"{name}_{part}" for name, part in parts]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "seeds", "metatest_iteration", *titles])
+        writer.writerow(["label", "seeds", "metatest_iteration", *_titles(parts)])
         for label, curve in curves.items():
             for i in range(len(curve["return"]["mean"])):
-                row = [curve[name][part][i] for name, part in parts]
-                short = [None if x is None else round(x, 4) for x in row]
-                writer.writerow([label, seeds[label], i, *short])
+                writer.writerow([label, seeds[label], i, *_short(curve, parts, i)])
 
 
 def write_differences(path: Path, reports: Sequence[Report], reference: str) -> None:
@@ -238,15 +246,12 @@ def write_differences(path: Path, reports: Sequence[Report], reference: str) -> 
     scores = scores_of(reports)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        names = [name if part == "mean" else f"{name}_{part}" for name, part in COLUMNS]
-        writer.writerow(["label", "reference", "metatest_iteration", *names])
-        for label in [label for label in scores if label != reference]:
-            ones, others = scores[label], scores[reference]
+        writer.writerow(["label", "reference", "metatest_iteration", *_titles(COLUMNS)])
+        others = scores.pop(reference)
+        for label, ones in scores.items():
             both = min(ones["return"].shape[2], others["return"].shape[2])
             found = {
                 name: difference(ones[name][..., :both], others[name][..., :both]) for name in ones
             }
             for i in range(both):
-                row = [found[name][part][i] for name, part in COLUMNS]
-                short = [None if x is None else round(x, 4) for x in row]
-                writer.writerow([label, reference, i, *short])
+                writer.writerow([label, reference, i, *_short(found, COLUMNS, i)])

@@ -23,7 +23,7 @@ from skill_sources import prepare
 from sweeping.directory import ROOT, SweepDirectory
 from sweeping.executor_flags import ExecutorConfig, executor_of
 from sweeping.queue import SweepQueue
-from sweeping.results import has_finished, print_ranking, ranking, read_results, write_results
+from sweeping.results import print_ranking, ranking, read_results, state_of, write_results
 from sweeping.search import search_of
 from sweeping.settings import SweepRun, first_runs
 from sweeping.spec import SweepSpec, read_spec
@@ -65,8 +65,8 @@ def main(argv: Sequence[str]) -> int:
         return 128 + stopped
     _report(sweep)
     # tpe's were perhaps given up by an earlier sweep: it asks for none twice
-    given_up = [name for name, state in sweep.states().items() if state == "failed"]
-    failed = [name for name in given_up if not has_finished(sweep.run_dir(name))]
+    states = sweep.states()
+    failed = [name for name in states if state_of(sweep, name, states, False) == "failed"]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -22,9 +22,8 @@ from errors import INTERRUPTED, UsageError
 from explorax.config import require
 from explorax.sinks.jsonl import parse_line
 from run_directory import RunDirectory
-from sweeping.directory import ROOT, State, SweepDirectory
+from sweeping.directory import ROOT, SweepDirectory
 from sweeping.results import (
-    has_finished,
     members_of,
     members_of_entry,
     report_of,
@@ -32,6 +31,7 @@ from sweeping.results import (
     show_name,
     show_score,
     show_value,
+    state_of,
 )
 from sweeping.spec import Metric
 
@@ -111,14 +111,6 @@ COLOURS = {
     "failed": "red",
 }
 """Of every state that a run may be in."""
-
-
-def state_of(sweep: SweepDirectory, run_id: str, states: dict[str, State], is_swept: bool) -> str:
-    """How a run stands; one that was running when its sweep was killed is stopped."""
-    if has_finished(sweep.run_dir(run_id)):
-        return "finished"
-    state = states.get(run_id, "waiting")
-    return "stopped" if state == "running" and not is_swept else state
 
 
 def _progress(metric: Metric, member: RunDirectory | None, state: str) -> list[str]:

@@ -17,7 +17,7 @@ from config_json import settings_id
 from errors import UsageError
 from result_files import Scored, read_result
 from run_directory import RunDirectory
-from sweeping.directory import Entry, SweepDirectory
+from sweeping.directory import Entry, State, SweepDirectory
 from sweeping.spec import Metric, Score, SweepSpec
 
 USUAL_ITERATION = 5
@@ -46,6 +46,14 @@ class Ranked(NamedTuple):
 def has_finished(path: Path) -> bool:
     """Whether a directory has a finished run."""
     return (path / "config.json").exists() and is_finished(RunDirectory.open(path))
+
+
+def state_of(sweep: SweepDirectory, run_id: str, states: dict[str, State], is_swept: bool) -> str:
+    """How a run stands; one that was running when its sweep was killed is stopped."""
+    if has_finished(sweep.run_dir(run_id)):
+        return "finished"
+    state = states.get(run_id, "waiting")
+    return "stopped" if state == "running" and not is_swept else state
 
 
 def score_of(metric: Metric, report: dict[str, Any]) -> float | None:

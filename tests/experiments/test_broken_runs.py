@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import diagnosis
-import explorax.checkpoint
+import disks
 import learners
 import skills
 import train
@@ -183,12 +183,7 @@ def test_a_fault_that_does_not_come_again_is_called_one(tiny, breaks, monkeypatc
 
 
 def test_a_full_disk_does_not_hide_what_broke(tiny, breaks, monkeypatch):
-    usage = explorax.checkpoint.shutil.disk_usage
-
-    def full(path):
-        return usage(path)._replace(free=1000) if Path(path).name == "broken" else usage(path)
-
-    monkeypatch.setattr(explorax.checkpoint.shutil, "disk_usage", full)
+    disks.fill(monkeypatch, "broken")
     in_parameters(monkeypatch)
     run_dir, error = breaks(train.main, [*tiny, "--train.num-iterations=6"])
     assert error.startswith("error: not finite at meta-iteration 5: return_pre, ")

@@ -3,13 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import commands
 from commands import is_locked, lock
+from waiting import wait_until
 
 SAVES = """
 import signal, sys, time
@@ -44,17 +44,10 @@ def attending(tmp_path):
     """One whose program saves when it is told to stop."""
     log = tmp_path / "log"
     process = attend(SAVES, log)
-    _wait(lambda: log.exists() and "began" in log.read_text().splitlines())
+    wait_until(lambda: log.exists() and "began" in log.read_text().splitlines(), 20)
     yield process, log
     process.kill()
     process.communicate()
-
-
-def _wait(done) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_the_log_takes_what_is_printed(tmp_path):
@@ -82,7 +75,7 @@ def test_a_command_saves_when_its_parent_is_told_to_stop(attending, number):
 def test_a_command_saves_when_its_parent_is_killed(attending):
     process, log = attending
     process.kill()
-    _wait(lambda: not is_locked(log))
+    wait_until(lambda: not is_locked(log), 20)
     assert "saved after SIGTERM" in log.read_text()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import train
 from several import LIMIT_S, finished, started
 from stopped_runs import final_bits, metrics, steps
 from tiny_runs import SKILLS
+from waiting import wait_until
 
 SCRIPTS = Path(train.__file__).parent
 SMALL_SKILLS = [
@@ -73,10 +73,8 @@ def test_what_ends_one_process_ends_both(number, tiny, tmp_path):
     run_dir = tmp_path / "run"
     flags = ["--train.num-iterations=100000", f"--run-dir={run_dir}", "--distributed"]
     with started(script("train", *tiny, *flags)) as (first, second):
-        deadline = time.monotonic() + LIMIT_S
-        while not (run_dir / "checkpoints" / "3").exists() and first.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        third = run_dir / "checkpoints" / "3"
+        wait_until(lambda: third.exists() or first.poll() is not None, LIMIT_S)
         second.send_signal(number)
         _, said = first.communicate(timeout=LIMIT_S)
         second.communicate(timeout=LIMIT_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import disks
 import train
 from cli import run_main
 from config import Config
@@ -148,12 +149,7 @@ def no_server(patch):
 
 @contextmanager
 def full_disk(patch):
-    usage = shutil.disk_usage
-
-    def of_wandb(path):
-        return usage(path)._replace(free=1000) if Path(path).name == "wandb" else usage(path)
-
-    patch.setattr(shutil, "disk_usage", of_wandb)
+    disks.fill(patch, "wandb")
     yield "--wandb.mode=offline", "wandb: [Errno 28] No space left on device: "
 
 

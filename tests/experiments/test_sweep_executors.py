@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 
 import pytest
@@ -17,6 +16,7 @@ from cli import run_main
 from commands import is_locked
 from fake_sweeps import FAILS, SPEC, ids, rows, write_spec
 from sweeping.directory import SweepDirectory
+from waiting import wait_until
 
 SMALL = SPEC | {"seeds": [0], "fields": {"meta.inner_lr_mean": [1.0, 2.0]}}
 
@@ -176,10 +176,8 @@ def test_ctrl_c_in_a_terminal_has_runs_save(where, request, tmp_path, monkeypatc
     flags = [str(spec), f"--executor={where}", "--sweep-dir=here"]
     command = [sys.executable, "-c", SWEEPS, programs, *flags]
     sweeping = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
-    log, deadline = tmp_path / f"here/logs/{one}.log", time.monotonic() + 60
-    while not (log.exists() and "began" in log.read_text().splitlines()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    log = tmp_path / f"here/logs/{one}.log"
+    wait_until(lambda: log.exists() and "began" in log.read_text().splitlines(), 60)
     os.killpg(sweeping.pid, signal.SIGINT)
     assert sweeping.wait(timeout=30) == 128 + signal.SIGINT
     assert log.read_text().endswith("began\nsaved after SIGTERM\n")

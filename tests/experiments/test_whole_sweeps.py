@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,12 @@ from fake_sweeps import ids, rows, write_spec
 from stopped_runs import final_bits
 from sweeping.directory import SweepDirectory
 from sweeping.queue import last_checkpoint
+from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+LIMIT_S = 300
 SMALL = {
     "train.num_iterations": 60,
     "train.chunk_size": 2,
@@ -31,13 +32,6 @@ SMALL = {
     "metatest.num_episodes": 4,
 }
 """Of runs that do train."""
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("executor", ["local", "ray", "slurm-local"])
@@ -54,13 +48,13 @@ def test_a_whole_sweep_is_stopped_and_goes_on(tmp_path, executor):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
     going = subprocess.Popen(command, cwd=tmp_path, env=environment)
-    wait_until((first / "seed0/metrics.jsonl").exists)
+    wait_until((first / "seed0/metrics.jsonl").exists, LIMIT_S)
     time.sleep(0.5)
     going.terminate()
     assert going.wait(timeout=120) == 128 + signal.SIGTERM
     assert not second.exists()
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S
     )
     assert done.returncode == 0, done.stderr
     log = (tmp_path / f"runs/sweeps/point/logs/{first.name}.log").read_text()
@@ -95,13 +89,13 @@ def test_a_sweep_whose_run_is_killed_ends_as_if_nothing_had_been(tmp_path, numbe
     command = [sys.executable, str(ROOT / "experiments/sweep.py"), str(spec)]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, f"--sweep-dir={whole}"], env=environment, check=True, timeout=300)
+    subprocess.run([*command, f"--sweep-dir={whole}"], env=environment, check=True, timeout=LIMIT_S)
     with subprocess.Popen(
         [*command, f"--sweep-dir={killed}"], env=environment, stderr=subprocess.PIPE, text=True
     ) as going:
-        wait_until(lambda: (last_checkpoint(killed / "runs" / name) or 0) >= 4)
+        wait_until(lambda: (last_checkpoint(killed / "runs" / name) or 0) >= 4, LIMIT_S)
         os.kill(run_of_a_sweep(going.pid), number)
-        _, said = going.communicate(timeout=300)
+        _, said = going.communicate(timeout=LIMIT_S)
     assert going.returncode == 0, said
     assert f"{name}: {how}" in said
     assert "resumed at meta-iteration" in (killed / f"logs/{name}.log").read_text()
