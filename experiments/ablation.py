@@ -2,7 +2,7 @@
 
 Trains what is missing, every row for as many environment steps. Of each reward of meta-training it
 then draws REWARD.png, with CSVs as ``figure.py`` has them, and prints what is in REWARD-table.csv.
-Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths.
+Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths, 128 + n stopped by signal n.
 """
 
 import sys

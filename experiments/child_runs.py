@@ -11,7 +11,7 @@ from typing import Any
 
 from config import Config, RunConfig, SkillsRunConfig
 from config_json import flatten, settings_id, to_json
-from errors import RunError, UsageError
+from errors import RunError, StoppedError, UsageError, code_once_saved
 from presets import PRESETS
 from run_directory import RunDirectory, read_json
 from skill_presets import SKILL_PRESETS
@@ -25,7 +25,8 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
 
     Raises:
       UsageError: a directory has another run.
-      RunError: one ended before its end; those before it are kept.
+      StoppedError: a signal has stopped one, as this process was told to stop.
+      RunError: one ended before its end for another reason. Those before it are kept.
     """
     commands = {path: command_of(config, path) for path, config in wanted.items()}
     goes_on = "the same command goes on from there"
@@ -34,8 +35,10 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
         print(f"[{i}/{len(commands)}] {path}: {said}", file=sys.stderr)
         if command is None:
             continue
-        with _passing_signals_on([sys.executable, *command]) as child:
+        with _passing_signals_on([sys.executable, *command]) as (child, told):
             code = child.wait()
+        if told and code in (code_once_saved(told[0]), *(-number for number in told)):
+            raise StoppedError(f"{path}: stopped by {told[0].name}; {goes_on}", told[0])
         if code != 0:
             hint = f"; {goes_on}" if code < 0 or code > 128 else ""
             raise RunError(f"{path}: its training ended with exit code {code}{hint}")
@@ -120,16 +123,25 @@ def _test_of(config: RunConfig) -> tuple[str, dict[str, Any]]:
 
 
 @contextmanager
-def _passing_signals_on(command: Sequence[str]) -> Iterator[subprocess.Popen]:
-    """A child process that is told to stop when this one is, and may take its time over it."""
-    child = subprocess.Popen(command)
-    pass_on = lambda number, _: child.send_signal(number)  # noqa: E731
-    actions = dict.fromkeys((signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP), pass_on)
-    # A terminal sends SIGINT to both by itself.
-    before = {number: signal.signal(number, action) for number, action in actions.items()}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+def _passing_signals_on(
+    command: Sequence[str],
+) -> Iterator[tuple[subprocess.Popen, list[signal.Signals]]]:
+    """A child process that is told to stop when this one is, and may take its time over it.
+
+    Yields:
+      The child, and the signals that have told this process to stop so far.
+    """
+    child, told = subprocess.Popen(command), []
+
+    def pass_on(number: int, _: Any) -> None:
+        told.append(signal.Signals(number))
+        if number != signal.SIGINT:  # a terminal sends that to both by itself
+            child.send_signal(number)
+
+    numbers = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
-        yield child
+        yield child, told
     finally:
         if child.poll() is None:
             child.terminate()

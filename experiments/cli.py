@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from config import Config, RunConfig, SkillsRunConfig
-from errors import INTERRUPTED, RunError, UsageError
+from errors import INTERRUPTED, RunError, StoppedError, UsageError
 from presets import PRESETS
 from run_directory import RunDirectory, check_same
 from skill_presets import SKILL_PRESETS
@@ -130,13 +130,17 @@ def _one_line(box: str) -> str:
 def run_main(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
     """Exit code of ``main``: 2 and one line for what the user did wrong, 1 for a failed run.
 
-    130 where it is interrupted and does not say so itself.
+    130 where it is interrupted and does not say so itself, 128 + n where signal n stopped what it
+    needs.
     """
     try:
         return main(sys.argv[1:] if argv is None else argv)
     except (UsageError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.stopped_by
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if error.filename is None and not is_full:

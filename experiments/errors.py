@@ -15,6 +15,14 @@ def code_once_saved(stopped_by: signal.Signals) -> int:
     return INTERRUPTED if stopped_by == signal.SIGINT else 0
 
 
+class StoppedError(Exception):
+    """One line that says what a signal has stopped; the exit code is 128 + n."""
+
+    def __init__(self, message: str, stopped_by: signal.Signals):
+        super().__init__(message)
+        self.stopped_by = stopped_by
+
+
 class UsageError(Exception):
     """One line that names the flag, field or path that is wrong; the exit code is 2."""
 

@@ -4,7 +4,7 @@ Of a suite it trains what is missing first. Runs of one preset are one curve: me
 mean and success over its seeds and the tasks. Beside the picture are three CSVs: the curves, every
 run, and every meta-iteration of their training; with a reference a fourth: how far the others are
 above it.
-Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths.
+Exit codes: 0 done, 1 a training ended early, 2 wrong flags or paths, 128 + n stopped by signal n.
 """
 
 import sys

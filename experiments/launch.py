@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from config import Config, RunConfig
-from errors import INTERRUPTED, code_once_saved
+from errors import INTERRUPTED, StoppedError, code_once_saved
 from processes import in_step
 from run_directory import RunDirectory
 from skill_sources import prepare
@@ -44,6 +44,9 @@ def launch(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
         prepare(config)  # before jax has the devices
         with in_step() if config.distributed else contextlib.nullcontext():
             return _run(config, report, test_along)
+    except StoppedError as stopped:  # the skills that it needs
+        print(stopped, file=sys.stderr)
+        return code_once_saved(stopped.stopped_by)
     except KeyboardInterrupt:
         print("stopped at once; --resume continues from the last checkpoint", file=sys.stderr)
         return INTERRUPTED

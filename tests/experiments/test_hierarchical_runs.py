@@ -22,6 +22,7 @@ import train
 from child_runs import changed_flags
 from cli import parse_skills, parse_train, run_main
 from config_json import from_json, settings_id, to_json
+from errors import StoppedError
 from explorax.algos.diayn import frozen
 from explorax.checksums import NAME
 from explorax.sinks import read_jsonl
@@ -90,7 +91,7 @@ def tiny_preset(tmp_path, monkeypatch):
 
     @contextmanager
     def in_this_process(command):
-        yield SimpleNamespace(wait=lambda: run_main(skills.main, command[2:]))
+        yield SimpleNamespace(wait=lambda: run_main(skills.main, command[2:])), []
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(skill_sources, "SKILL_PRESETS", {"point-diayn": TINY_SKILLS})
@@ -126,6 +127,20 @@ def _whole(_discovered, tmp_path_factory):
     flags = [*TINY, "--seed=1", f"--hierarchy.skills-dir={_discovered}", f"--run-dir={run_dir}"]
     assert run_main(train.main, flags) == 0
     return run_dir
+
+
+def test_a_run_that_is_stopped_while_its_skills_are_discovered_has_not_failed(
+    monkeypatch, tmp_path, capfd
+):
+    """A cluster preempts: 0, as where training itself is stopped; there is no run yet."""
+
+    def stopped(wanted):
+        raise StoppedError("stopped", signal.SIGTERM)
+
+    monkeypatch.setattr(skill_sources, "train_missing", stopped)
+    assert run_main(train.main, [*TINY, f"--run-dir={tmp_path / 'run'}"]) == 0
+    assert capfd.readouterr().err == "stopped\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_whole_without_the_skills_directory(

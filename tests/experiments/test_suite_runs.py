@@ -1,6 +1,7 @@
 """What ``make figure`` trains, and that it trains only what is missing."""
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,55 @@ def test_a_training_that_was_stopped_is_not_taken_for_finished(tmp_path, monkeyp
     with pytest.raises(RunError, match=f"{tmp_path}/one: .* stopped before its end; the same com"):
         train_missing(wanted)
     assert train_missing(wanted) == list(wanted)
+
+
+SAVES = """
+import os, signal, sys, time
+def save(number, _):
+    sys.exit({code})
+signal.signal(signal.{name}, save)
+os.kill(os.getppid(), signal.{name})
+{too}
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "parent_code"),
+    [
+        ("SIGTERM", 0, 128 + signal.SIGTERM),
+        ("SIGUSR2", 0, 128 + signal.SIGUSR2),
+        ("SIGINT", 130, 130),
+        ("SIGTERM", 1, 1),
+    ],
+)
+def test_who_is_told_to_stop_ends_as_the_training_that_it_tells(
+    name, code, parent_code, tmp_path, monkeypatch, capfd
+):
+    """A figure is not done where its training has saved; a failure while saving stays one."""
+    runs, wanted = FakeRuns(), {tmp_path / "one": PRESETS["point-maesn"]}
+    # a terminal tells the child by itself
+    too = f"os.kill(os.getpid(), signal.{name})" if name == "SIGINT" else ""
+    runs.programs["one"] = [SAVES.format(name=name, code=code, too=too)]
+    monkeypatch.setattr(child_runs, "command_of", runs)
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_main(lambda _: len(train_missing(wanted)), []) == parent_code
+    assert signal.getsignal(signal.SIGTERM) is before
+    said = capfd.readouterr().err
+    assert f"{tmp_path}/one: " in said
+    assert "the same command goes on from there" in said or code == 1
+    assert (f"stopped by {name}" in said) == (code != 1)
+
+
+def test_who_is_told_to_stop_too_early_to_save_is_stopped_all_the_same(
+    tmp_path, monkeypatch, capfd
+):
+    """The training has not come so far as to listen: it has nothing to lose."""
+    runs, wanted = FakeRuns(), {tmp_path / "one": PRESETS["point-maesn"]}
+    runs.programs["one"] = ["import os, time; os.kill(os.getppid(), 15); time.sleep(60)"]
+    monkeypatch.setattr(child_runs, "command_of", runs)
+    assert run_main(lambda _: len(train_missing(wanted)), []) == 128 + signal.SIGTERM
+    assert f"{tmp_path}/one: stopped by SIGTERM; the same command" in capfd.readouterr().err
 
 
 @pytest.mark.slow
