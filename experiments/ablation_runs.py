@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import suite_runs
 from config import HORIZON, Config, SkillsRunConfig
+from explorax.config import DEMONSTRATIONS
 from presets import PRESETS
 from skill_presets import SKILL_PRESETS
 from skill_sources import skill_paths
@@ -30,6 +31,7 @@ ROWS = {
     "hmrl-random": "push-hmrl-random",
     "hmrl-latent": "push-hmrl-latent",
     "hmrl-skills": "push-hmrl-skills",
+    "hmrl-distilled": "push-hmrl-distilled",
 }
 """The preset of every row that is a run."""
 
@@ -81,12 +83,14 @@ class Run(NamedTuple):
 
 
 def steps_of_skills(config: Config) -> int:
-    """Environment steps in which one seed's skills are discovered; 0 where none are."""
-    if config.hierarchy.skills != "trained":
+    """Environment steps in which one seed's skills are discovered, and shown; 0 where none are."""
+    if not config.hierarchy.needs_discovered:
         return 0
-    found = SKILL_PRESETS[config.hierarchy.skill_preset]
-    per_iteration = found.skills.num_episodes * HORIZON[found.env.name]
-    return found.train.num_iterations * per_iteration
+    found, horizon = SKILL_PRESETS[config.hierarchy.skill_preset], HORIZON[config.env.name]
+    num_episodes = found.train.num_iterations * found.skills.num_episodes
+    if config.hierarchy.skills == "distilled":
+        num_episodes += DEMONSTRATIONS * config.meta.num_train_tasks
+    return num_episodes * horizon
 
 
 def steps_of_meta_training(config: Config) -> int:

@@ -42,11 +42,13 @@ PresetName = Literal[
     "point-rnd",
     "point-counts",
     "push-hmrl-latent",
+    "push-hmrl-distilled",
     "push-hmrl-skills",
     "push-hmrl-random",
     "push-hmrl-maml",
     "push-hmrl-scratch",
     "point-hmrl-latent",
+    "point-hmrl-distilled",
     "point-hmrl-skills",
 ]
 SkillPresetName = Literal[
@@ -58,6 +60,7 @@ SkillPresetName = Literal[
     "push-diayn-gaussian",
     "push-vic",
     "point-diayn",
+    "point-diayn-gaussian",
 ]
 HORIZON = {"push": 100, "wheeled": 200, "ant": 200, "point": 20}
 """Control steps per episode of every environment."""
@@ -92,17 +95,18 @@ class EnvConfig:
 
 @dataclass(frozen=True)
 class HierarchyConfig:
-    """Skills in meta-learning: a policy's own latents, or frozen ones below a controller."""
+    """Skills in meta-learning: a policy's latents, its start, or frozen ones that are chosen."""
 
-    skills: Literal["none", "latent", "trained", "random"] = "none"
-    """latent: what the method's own latents make the policy do, told apart while it learns. Or a
-    controller chooses frozen ones in place of actions: trained, those that a run of skills has
-    found; random, untrained ones of the same kind and size."""
+    skills: Literal["none", "latent", "distilled", "trained", "random"] = "none"
+    """latent: what the method's own latents make the policy do, told apart while it learns.
+    distilled: what the policy does at the start, learned from those that a run of continuous skills
+    has found. Or a controller chooses frozen ones in place of actions: trained, those that a run
+    has found; random, untrained ones of the same kind and size."""
     latent_skills: LatentSkillConfig = field(default_factory=LatentSkillConfig)
     """How latents are made skills."""
     skill_preset: SkillPresetName = "push-diayn"
-    """Which frozen skills. Trained ones of seed N are in runs/skills/PRESET-seedN; missing ones are
-    discovered first."""
+    """Which skills of a run of their own. Those of seed N are in runs/skills/PRESET-seedN; missing
+    ones are discovered first."""
     skills_dir: Path | None = None
     """A finished run of skills to take in place of the preset's: of one seed for all, or of several
     for a run of the same seeds."""
@@ -111,10 +115,15 @@ class HierarchyConfig:
 
     def __post_init__(self):
         require(
-            self.skills_dir is None or self.skills == "trained",
+            self.skills_dir is None or self.needs_discovered,
             "hierarchy.skills_dir",
-            f"is for hierarchy.skills trained only, not '{self.skills}'",
+            f"is for hierarchy.skills trained and distilled only, not '{self.skills}'",
         )
+
+    @property
+    def needs_discovered(self) -> bool:
+        """Whether a run of skills has to come first."""
+        return self.skills in ("trained", "distilled")
 
 
 @dataclass(frozen=True)
@@ -323,6 +332,11 @@ class Config(RunConfig):
     def has_frozen_skills(self) -> bool:
         """Whether a controller's skills act in place of the policy."""
         return self.hierarchy.skills in ("trained", "random")
+
+    @property
+    def has_skill_set(self) -> bool:
+        """Whether there are skills besides what is learned: below it, or where it starts."""
+        return self.has_frozen_skills or self.hierarchy.skills == "distilled"
 
 
 @dataclass(frozen=True)

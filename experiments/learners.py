@@ -105,7 +105,7 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
     """The learner of a run on ``env``, which has the run's own reward or that of the test.
 
     Raises:
-      UsageError: the skills that it chooses among are not there, or the environment lacks the
+      UsageError: the skills that it has are not there, or the environment lacks the
         features that tell its latents apart, or the method cannot be paid for being told apart.
     """
     hierarchy = config.hierarchy
@@ -119,12 +119,15 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
         make = partial(latent_diayn.build, env, features, latent_skills)
     else:
         # Brax's learners take seconds to import.
-        from explorax.algos import diayn, hmrl
+        from explorax.algos import diayn, distilled, hmrl
 
         found = source_of(config).config
         features = features_of(config.env.name, env, "skills.features", found.features)
         skills = diayn.skill_set(env, features, found)
-        make = partial(hmrl.build, env, skills, hierarchy.options)
+        if hierarchy.skills == "distilled":
+            make = partial(distilled.build, env, skills)
+        else:
+            make = partial(hmrl.build, env, skills, hierarchy.options)
     try:
         return make(config.meta, mesh)
     except ValueError as error:
@@ -163,16 +166,16 @@ def first_state(config: RunConfig, setup: Setup) -> LearnerState:
     """Where a run's training begins.
 
     Raises:
-      UsageError: the skills that it chooses among are not there any more.
+      UsageError: the skills that it is to have are not there any more.
     """
     init = jax.jit(setup.learner.init)
-    if isinstance(config, Config) and config.hierarchy.skills == "trained":
+    if isinstance(config, Config) and config.hierarchy.needs_discovered:
         return init(setup.keys, discovered_skills(config))
     return init(setup.keys)
 
 
 def discovered_skills(config: Config) -> PyTree:
-    """The frozen skills, from the newest checkpoints of their runs.
+    """The skills, frozen, from the newest checkpoints of their runs.
 
     Returns:
       Leaves with a leading axis of members, where the run has several.

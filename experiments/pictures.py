@@ -32,6 +32,7 @@ NOT_IN_PAPER = {
     "diayn-scratch": "#00a5b8",
     "diayn-maml": "#9a9a1e",
     "hmrl-random": "#7f8c8d",
+    "hmrl-distilled": "#00695c",
     "hmrl-latent": "#1a237e",
     "hmrl-skills": "#c2185b",
 }

@@ -74,6 +74,15 @@ PUSH_HMRL_LATENT = Config(
     train=TrainConfig(num_iterations=150),
 )
 
+# MAESN from a policy that does what continuous skills do, whose steps count, as demonstrations do.
+PUSH_HMRL_DISTILLED = Config(
+    preset="push-hmrl-distilled",
+    env=EnvConfig(name="push"),
+    meta=maesn(optimizer="trpo"),
+    hierarchy=HierarchyConfig(skills="distilled", skill_preset="push-diayn-gaussian"),
+    train=TrainConfig(num_iterations=123),
+)
+
 POINT_HMRL_LATENT = Config(
     preset="point-hmrl-latent",
     env=EnvConfig(name="point"),
@@ -82,6 +91,12 @@ POINT_HMRL_LATENT = Config(
         skills="latent", latent_skills=LatentSkillConfig(features="position")
     ),
     train=POINT_MAESN.train,
+)
+
+POINT_HMRL_DISTILLED = replace(
+    POINT_MAESN,
+    preset="point-hmrl-distilled",
+    hierarchy=HierarchyConfig(skills="distilled", skill_preset="point-diayn-gaussian"),
 )
 
 POINT_RL2 = Config(
@@ -190,8 +205,10 @@ PRESETS: dict[str, Config] = {
             metatest=MetaTestConfig(num_iterations=100),
         ),
         PUSH_HMRL_LATENT,
+        PUSH_HMRL_DISTILLED,
         POINT_HMRL,
         POINT_HMRL_LATENT,
+        POINT_HMRL_DISTILLED,
         POINT_MAESN,
         POINT_RL2,
         point_alone("point-scratch"),

@@ -1,4 +1,6 @@
-"""Which skills a hierarchical run chooses among: found, discovered, and written down in the run.
+"""Which skills a hierarchical run chooses among, or starts from, and how they come about.
+
+They are found where they are, or discovered, and written down in the run.
 
 Nothing here starts jax: a process that discovers skills needs the devices for itself.
 """
@@ -45,21 +47,21 @@ def prepare(config: RunConfig) -> None:
       UsageError: skills do not fit the run, or a resumed one was started with others.
       RunError: their discovery ended early.
     """
-    if not isinstance(config, Config) or not config.has_frozen_skills:
+    if not isinstance(config, Config) or not config.has_skill_set:
         return
     hierarchy = config.hierarchy
     if _remembered(config) is None:
         if hierarchy.skills_dir is None:
             preset = SKILL_PRESETS[hierarchy.skill_preset]
             check_fits(config, preset, f"hierarchy.skill_preset: {preset.preset}")
-            if hierarchy.skills == "trained":
+            if hierarchy.needs_discovered:
                 wanted = skill_paths(config).items()
                 skills = {path: replace(preset, seed=seed) for seed, path in wanted}
                 if config.distributed:
                     _check_there(skills)
                 train_missing(skills)
         find(config)
-        if hierarchy.skills == "trained":
+        if hierarchy.needs_discovered:
             for path in dict.fromkeys(skill_paths(config).values()):
                 _say_doubts(path)
     elif hierarchy.skills_dir is not None and hierarchy.skills_dir.exists():
@@ -138,9 +140,15 @@ def check_fits(config: Config, skills: SkillsRunConfig, whose: str) -> None:
     """Raises UsageError where the skills of ``whose`` cannot act in a run."""
     if skills.env.name != config.env.name:
         raise UsageError(f"{whose} is of env.name {skills.env.name}, not {config.env.name}")
-    if skills.skills.skill_space != "categorical":
-        space = skills.skills.skill_space
+    space, dim = skills.skills.skill_space, skills.skills.skill_dim
+    if config.has_frozen_skills and space != "categorical":
         raise UsageError(f"{whose} has skills.skill_space {space}; a choice is among categorical")
+    if config.hierarchy.skills == "distilled":
+        if space != "gaussian":
+            raise UsageError(f"{whose} has skills.skill_space {space}; distilled ones are gaussian")
+        if dim != config.meta.latent_dim:
+            size = config.meta.latent_dim
+            raise UsageError(f"{whose} has skills.skill_dim {dim}, not {size} as meta.latent_dim")
 
 
 def write_source(run: RunDirectory[Config], source: SkillSource) -> None:

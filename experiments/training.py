@@ -54,7 +54,7 @@ def train(
         with _writing(run, setup, checkpoints, console), _stop_signal(console) as stop:
             run.write_config()
             provenance.record(run, start.meta_iteration, list(setup.mesh.devices.flat))
-            if isinstance(run.config, Config) and run.config.has_frozen_skills:
+            if isinstance(run.config, Config) and run.config.has_skill_set:
                 write_source(run, source_of(run.config))
             _describe(run, setup, start, console)
             logs.open()
@@ -174,7 +174,7 @@ def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -
             f"{devices.size} of {usable} devices used: their number has to divide {sizes}",
             highlight=False,
         )
-    if isinstance(config, Config) and config.has_frozen_skills:
+    if isinstance(config, Config) and config.has_skill_set:
         origins = [origin.path for origin in source_of(config).origins] or ["untrained"]
         console.print(f"skills: {', '.join(origins)}", soft_wrap=True, highlight=False)
     if start.meta_iteration:

@@ -117,8 +117,8 @@ def test_all_rows_are_drawn_and_tabled(trained, capsys):
         assert list(dict.fromkeys(line["label"] for line in curves)) == list(ROWS)
         assert {line["seeds"] for line in curves} == {"2"}
         each = list(csv.DictReader((out / f"{reward}-runs.csv").open(encoding="utf-8")))
-        assert len(each) == 2 * (7 * 11 + 3 * 101)
-        assert (out / f"{reward}-training.csv").read_text().count("\n") == 1 + 2 * 2 * 7
+        assert len(each) == 2 * (8 * 11 + 3 * 101)
+        assert (out / f"{reward}-training.csv").read_text().count("\n") == 1 + 2 * 2 * 8
         lines = table(out / f"{reward}-table.csv")
         alone = [(name, "100") for name in ("scratch", "rnd", "diayn-scratch")]
         assert set(lines) == {

@@ -55,6 +55,17 @@ TINY = [
 ]
 
 
+GAUSSIAN = [
+    *SKILLS[1:],
+    "--preset=point-diayn-gaussian",
+    "--train.num-iterations=2",
+    "--evaluation.num-tasks=2",
+    "--evaluation.num-episodes=1",
+]
+SIZES = [flag for flag in TINY if not flag.startswith("--preset")]
+DISTILLED = ["--preset=point-hmrl-distilled", *SIZES]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _no_pictures(_finished):
     """Other tests look at them, in the run that all share; here they would take too long."""
@@ -168,6 +179,28 @@ def test_a_run_is_whole_without_the_skills_directory(
     assert run_main(evaluate.main, [str(run_dir), *sizes, f"--out={tmp_path / 'out'}"]) == 0
     again = json.loads((tmp_path / "out" / "metatest.json").read_text())
     np.testing.assert_allclose(again["return"]["mean"], reports[0]["return"]["mean"], rtol=1e-5)
+
+
+def test_a_policy_that_started_from_skills_needs_them_no_more(
+    refused, monkeypatch, tmp_path, discovered
+):
+    """Stopped, its skills moved away, resumed; numbered skills are no start."""
+    field = f"hierarchy.skills_dir: {discovered}"
+    flags = [*DISTILLED, f"--hierarchy.skills-dir={discovered}"]
+    refused(train.main, flags, field, "categorical", "gaussian")
+
+    continuous, run_dir = tmp_path / "continuous", tmp_path / "run"
+    assert run_main(skills.main, [*GAUSSIAN, f"--run-dir={continuous}"]) == 0
+    flags = [*DISTILLED, f"--hierarchy.skills-dir={continuous}", f"--run-dir={run_dir}"]
+    refused(train.main, [*flags, "--meta.latent-dim=3"], continuous, "skill_dim 4", "latent_dim")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, signal.SIGTERM)
+        assert run_main(train.main, flags) == 0
+    origins = json.loads((run_dir / "skill_source.json").read_text())["origins"]
+    assert [origin["path"] for origin in origins] == [str(continuous)]
+    continuous.rename(tmp_path / "moved")
+    assert run_main(train.main, ["--resume", f"--run-dir={run_dir}"]) == 0
+    assert json.loads((run_dir / "metatest.json").read_text())["meta_iteration"] == 6
 
 
 @pytest.mark.parametrize(
