@@ -79,8 +79,11 @@ def config_of(case: Case) -> RunConfig:
     sizes = _given(meta_batch_size=case.num_tasks, num_episodes=case.num_episodes)
     meta = replace(preset.meta, **sizes, **_given(optimizer=case.optimizer))
     hierarchy = preset.hierarchy
+    # the same programs, without skills that would have to be discovered first
     if hierarchy.skills == "trained":
         hierarchy = replace(hierarchy, skills="random")
+    elif hierarchy.skills == "distilled":
+        hierarchy = replace(hierarchy, skills="none")
     loop = replace(preset.train, devices=case.devices)
     return replace(preset, meta=meta, hierarchy=hierarchy, train=loop, **train)
 
