@@ -51,6 +51,7 @@ def quiet_xla() -> None:
 @contextlib.contextmanager
 def needing_memory() -> Iterator[None]:
     """Where memory does not suffice, a RunError says so in one line."""
+    quiet_xla()
     import jax
 
     try:
