@@ -11,7 +11,7 @@ from typing import Any
 
 from config import Config, RunConfig, SkillsRunConfig
 from config_json import flatten, settings_id, to_json
-from errors import RunError, StoppedError, UsageError, code_once_saved
+from errors import INTERRUPTED, RunError, StoppedError, UsageError
 from presets import PRESETS
 from run_directory import RunDirectory, read_json
 from skill_presets import SKILL_PRESETS
@@ -37,7 +37,7 @@ def train_missing(wanted: Mapping[Path, RunConfig]) -> list[Path]:
             continue
         with _passing_signals_on([sys.executable, *command]) as (child, told):
             code = child.wait()
-        if told and code in (code_once_saved(told[0]), *(-number for number in told)):
+        if told and code in (0, INTERRUPTED, *(-number for number in told)):
             raise StoppedError(f"{path}: stopped by {told[0].name}; {goes_on}", told[0])
         if code != 0:
             hint = f"; {goes_on}" if code < 0 or code > 128 else ""

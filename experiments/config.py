@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from explorax.config import (
+    DEMONSTRATIONS,
     MOST_STEPS,
     LatentSkillConfig,
     MetaConfig,
@@ -249,7 +250,7 @@ class Config(RunConfig):
     meta: MetaConfig = field(default_factory=MetaConfig)
     """The meta-learner."""
     hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
-    """Skills below the policy."""
+    """Skills in meta-learning."""
     metatest: MetaTestConfig = field(default_factory=MetaTestConfig)
     """Meta-testing."""
     vary: tuple[str, ...] = ()
@@ -293,8 +294,10 @@ class Config(RunConfig):
             "meta.num_episodes": self.meta.steps_per_update(horizon),
             "metatest.num_episodes": test.num_tasks * test.num_episodes * horizon,
         }
+        if self.hierarchy.skills == "distilled":
+            at_once["meta.num_train_tasks"] = DEMONSTRATIONS * self.meta.num_train_tasks * horizon
         for name, steps in at_once.items():
-            expectation = f"{steps:.1e} environment steps an iteration are more than {MOST_STEPS}"
+            expectation = f"{steps:.1e} environment steps at once are more than {MOST_STEPS}"
             require(steps <= MOST_STEPS, name, expectation)
 
     def _check_vary(self) -> None:

@@ -44,7 +44,7 @@ def launch(config: C, report: Report[C], test_along: TestAlong[C]) -> int:
         prepare(config)  # before jax has the devices
         with in_step() if config.distributed else contextlib.nullcontext():
             return _run(config, report, test_along)
-    except StoppedError as stopped:  # the skills that it needs
+    except StoppedError as stopped:  # while its skills were discovered: it has nothing to lose
         print(stopped, file=sys.stderr)
         return code_once_saved(stopped.stopped_by)
     except KeyboardInterrupt:

@@ -137,7 +137,7 @@ def run_of(path: Path, seed: int) -> RunDirectory[SkillsRunConfig]:
 
 
 def check_fits(config: Config, skills: SkillsRunConfig, whose: str) -> None:
-    """Raises UsageError where the skills of ``whose`` cannot act in a run."""
+    """Raises UsageError where the skills of ``whose`` do not fit a run."""
     if skills.env.name != config.env.name:
         raise UsageError(f"{whose} is of env.name {skills.env.name}, not {config.env.name}")
     space, dim = skills.skills.skill_space, skills.skills.skill_dim

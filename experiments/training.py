@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def train(
       RunError: the parameters are not finite any more, or nothing can be written.
     """
     with reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
-        start = _begin(run, setup, checkpoints)
+        start = _begin(run, setup, checkpoints, console)
         with _writing(run, setup, checkpoints, console), _stop_signal(console) as stop:
             run.write_config()
             provenance.record(run, start.meta_iteration, list(setup.mesh.devices.flat))
@@ -129,13 +130,17 @@ def _writing(
         raise RunError(f"{error.filename or run.path}: {error.strerror}") from error
 
 
-def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
+def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints, console: Console) -> Start:
     """The last whole checkpoint, or the first state; what came after it is cut off.
 
     That is lines of metrics.jsonl, and checkpoints that are damaged, or a first one cut short.
     """
-    config = run.config
-    restored = last_or_first(config, setup, checkpoints)
+    config, began = run.config, time.perf_counter()
+    is_distilled = isinstance(config, Config) and config.hierarchy.skills == "distilled"
+    if is_distilled and checkpoints.is_new():
+        console.print("learning to do what the skills do…")
+    restored = jax.block_until_ready(last_or_first(config, setup, checkpoints))
+    took = time.perf_counter() - began if is_distilled and not restored.info else 0.0
     done = restored.step
     if restored.info:
         path = run.checkpoints / str(done)
@@ -151,7 +156,7 @@ def _begin(run: RunDirectory, setup: Setup, checkpoints: Checkpoints) -> Start:
         )
     wall_s = [truncate_jsonl(member.metrics, done) for member in run.members()]
     checkpoints.cut_back(done if restored.info else -1)
-    return Start(of_first_process(restored.state), done, wall_s[0])
+    return Start(of_first_process(restored.state), done, wall_s[0] + took)
 
 
 def _describe(run: RunDirectory, setup: Setup, start: Start, console: Console) -> None:

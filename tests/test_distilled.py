@@ -24,6 +24,9 @@ CONFIG = maesn(
 )
 
 
+FROZEN = FrozenSkills(TURN, (), ())
+
+
 def turning_skills(std=0.1):
     """Skill z walks along tanh(z TURN), wherever it is; ``std`` is that before the tanh."""
 
@@ -31,13 +34,9 @@ def turning_skills(std=0.1):
         mean = z @ theta + 0.0 * jnp.sum(obs, axis=-1, keepdims=True)
         return Gaussian(mean, jnp.full_like(mean, jnp.log(std)))
 
-    no_skills = FrozenSkills(TURN, (), ())
     return SkillSet(
-        Policy(lambda key: TURN, apply), 2, lambda key: no_skills, lambda *_: jnp.zeros(())
+        Policy(lambda key: TURN, apply), 2, lambda key: FROZEN, lambda *_: jnp.zeros(())
     )
-
-
-FROZEN = FrozenSkills(TURN, (), ())
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +62,20 @@ def test_the_policy_does_for_a_latent_what_that_skill_does(learner, state):
 
 def test_all_else_is_as_without_skills(learner, state):
     usual = build(Point(), CONFIG, parallel.one_device()).init(jax.random.key(0))
+    assert_close(state._replace(params=()), usual._replace(params=()))
     assert_close(state.params._replace(policy=()), usual.params._replace(policy=()))
-    assert_close((state.tasks, state.key), (usual.tasks, usual.key))
     assert_close(learner.init(jax.random.key(0)), usual)
 
 
 def test_an_update_goes_on_from_there(learner, state):
-    """The deviation being the usual one, the trust region has room for a step."""
     after, metrics = jax.jit(learner.update)(state)
     assert metrics["finite"] == 1.0
     assert metrics["line_search_ok"] == 1.0
     assert int(after.iteration) == 1
 
 
-def test_seeds_start_from_their_own_skills(state):
-    other = FrozenSkills(-TURN, (), ())
-    both = jax.tree.map(lambda *x: jnp.stack(x), FROZEN, other)
-    learner = distilled.build(Point(), turning_skills(), CONFIG, parallel.one_device())
+def test_seeds_start_from_their_own_skills(learner):
+    both = jax.tree.map(lambda *x: jnp.stack(x), FROZEN, FrozenSkills(-TURN, (), ()))
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     together = jax.jit(over_seeds(learner).init)(keys, both)
     z = jax.random.normal(jax.random.key(1), (500, 2))
@@ -90,18 +86,23 @@ def test_seeds_start_from_their_own_skills(state):
         assert jnp.mean(error**2) < 0.01
 
 
-def test_what_ends_an_episode_early_is_not_learned_from():
-    """Once it has ended, what a skill would do is no demonstration."""
+class Wall(Point):
+    """Episodes end with their first step."""
 
-    class Wall(Point):
-        """Episodes end with their first step."""
+    def step(self, state, action):
+        return super().step(state, action).replace(done=jnp.ones(()))
 
-        def step(self, state, action):
-            return super().step(state, action).replace(done=jnp.ones(()))
 
-    tasks = Wall().sample_tasks(jax.random.key(0), 3)
-    shown = distilled._demonstrations(Wall(), turning_skills(), FROZEN, tasks, jax.random.key(0))
-    assert float(jnp.sum(shown[-1])) == 3 * distilled.DEMONSTRATIONS
+def test_what_comes_after_an_end_is_no_demonstration(learner, state, monkeypatch):
+    """Where nothing is alive, nothing is learned."""
+    key, skills = jax.random.key(0), turning_skills()
+    shown = distilled._demonstrations(Wall(), skills, FROZEN, state.tasks, key)
+    assert float(jnp.sum(shown[-1])) == CONFIG.num_train_tasks * distilled.DEMONSTRATIONS
+    dead = (*shown[:-1], jnp.zeros_like(shown[-1]))
+    monkeypatch.setattr(distilled, "_demonstrations", lambda *_: dead)
+    theta = learner.policy.init(key)
+    after = distilled.distil(Wall(), skills, FROZEN, learner.policy, theta, state.tasks, key)
+    assert_close(after, theta)
 
 
 def test_latents_of_another_size_are_refused():

@@ -35,11 +35,11 @@ class SkillSet(NamedTuple):
     policy: Policy
     """pi(a | s, k) before its tanh, of soft actor-critic"""
     size: int
-    """M, their number"""
+    """M, their number; of continuous ones the size of z, which is in the place of k"""
     init: Callable[[PRNGKeyArray], FrozenSkills]
     """key -> untrained ones"""
     told: Callable[[FrozenSkills, Float[Array, "*batch O"], Float[Array, "*batch M"]], Array]
-    """(skills, obs, k one-hot) -> log q(k | f(s)) - log p(k), nats, (*batch)"""
+    """(skills, obs, k one-hot) -> log q(k | f(s)) - log p(k), nats, (*batch); of numbered ones"""
 
 
 class OptionState(NamedTuple):

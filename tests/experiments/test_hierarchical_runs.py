@@ -26,7 +26,7 @@ from errors import StoppedError
 from explorax.algos.diayn import frozen
 from explorax.checksums import NAME
 from explorax.sinks import read_jsonl
-from learners import restore_latest, set_up
+from learners import first_state, restore_latest, set_up
 from run_directory import RunDirectory
 from stopped_runs import final_bits, stop_at
 from tiny_runs import SKILLS
@@ -193,6 +193,11 @@ def test_a_policy_that_started_from_skills_needs_them_no_more(
     assert run_main(skills.main, [*GAUSSIAN, f"--run-dir={continuous}"]) == 0
     flags = [*DISTILLED, f"--hierarchy.skills-dir={continuous}", f"--run-dir={run_dir}"]
     refused(train.main, [*flags, "--meta.latent-dim=3"], continuous, "skill_dim 4", "latent_dim")
+    config = parse_train(flags)
+    setup = set_up(config)
+    begun, usual = first_state(config, setup), jax.jit(setup.learner.init)(setup.keys)
+    started, random = (s.params.policy["params"]["Dense_0"]["kernel"] for s in (begun, usual))
+    assert np.abs(started - random).max() > 0.1, "it starts from the skills"
     with monkeypatch.context() as patch:
         stop_at(patch, 1, signal.SIGTERM)
         assert run_main(train.main, flags) == 0

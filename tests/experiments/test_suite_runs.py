@@ -93,6 +93,7 @@ time.sleep(60)
         ("SIGTERM", 0, 128 + signal.SIGTERM),
         ("SIGUSR2", 0, 128 + signal.SIGUSR2),
         ("SIGINT", 130, 130),
+        ("SIGINT", 0, 130),  # it was about to end
         ("SIGTERM", 1, 1),
     ],
 )

@@ -140,12 +140,12 @@ def build(env: Env, features: tuple[int, ...], config: SkillConfig, mesh: Mesh) 
 
 
 def skill_set(env: Env, features: tuple[int, ...], config: SkillConfig) -> SkillSet:
-    """The skills that ``config`` describes, for a controller.
+    """The skills that ``config`` describes, frozen: for a controller, or for a policy's start.
 
     Args:
       env: static environment.
       features: indices of f(s), what the discriminator sees, in an observation.
-      config: the numbers; its skills are categorical.
+      config: the numbers.
     """
     parts = _parts(env, features, config)
 

@@ -35,10 +35,10 @@ from explorax.types import Env, Gaussian, PyTree, Task
 
 CLONING = 0xC10E
 """Stream of the cloning within the seed's key."""
-NUM_STEPS = 6000
-"""Gradient steps."""
+NUM_GRADIENT_STEPS = 6000
+"""Of the cloning."""
 BATCH_SIZE = 1024
-"""Control steps in each."""
+"""Control steps of demonstrations in each."""
 LEARNING_RATE = 2e-3
 """Adam's at first; it falls linearly to 0."""
 
@@ -66,7 +66,8 @@ def build(env: Env, skills: SkillSet, config: MetaConfig, mesh: Mesh) -> MetaLea
         if frozen is None:
             return state
         theta, cloning = state.params.policy, jax.random.fold_in(key, CLONING)
-        theta = distil(env, skills, frozen, learner.policy, theta, state.tasks, cloning)
+        with jax.default_matmul_precision("highest"):  # float32 throughout, as in meta_update
+            theta = distil(env, skills, frozen, learner.policy, theta, state.tasks, cloning)
         return state._replace(params=state.params._replace(policy=theta))
 
     return learner._replace(init=init)
@@ -94,20 +95,20 @@ def distil(
     """
     episodes_key, batches_key = jax.random.split(key)
     obs, z, action, alive = _demonstrations(env, skills, frozen, tasks, episodes_key)
-    adam = optax.adam(optax.linear_schedule(LEARNING_RATE, 0.0, NUM_STEPS))
+    adam = optax.adam(optax.linear_schedule(LEARNING_RATE, 0.0, NUM_GRADIENT_STEPS))
 
-    def loss(theta: PyTree, drawn: Int[Array, " B"]) -> Float[Array, ""]:
-        dist = cast(Gaussian, policy.apply(theta, obs[drawn], z[drawn]))
+    def loss(params: PyTree, drawn: Int[Array, " B"]) -> Float[Array, ""]:
+        dist = cast(Gaussian, policy.apply(params, obs[drawn], z[drawn]))
         error = jnp.sum((dist.mean - action[drawn]) ** 2, axis=-1)
         return jnp.mean(alive[drawn] * error)
 
-    def step(carry, key):
-        theta, state = carry
-        drawn = jax.random.randint(key, (BATCH_SIZE,), 0, len(obs))
-        updates, state = adam.update(jax.grad(loss)(theta, drawn), state)
-        return (optax.apply_updates(theta, updates), state), None
+    def step(carry, batch_key):
+        params, state = carry
+        drawn = jax.random.randint(batch_key, (BATCH_SIZE,), 0, len(obs))
+        updates, state = adam.update(jax.grad(loss)(params, drawn), state)
+        return (optax.apply_updates(params, updates), state), None
 
-    keys = jax.random.split(batches_key, NUM_STEPS)
+    keys = jax.random.split(batches_key, NUM_GRADIENT_STEPS)
     (theta, _), _ = jax.lax.scan(step, (theta, adam.init(theta)), keys)
     return theta
 
@@ -120,10 +121,7 @@ def _demonstrations(
     keys = jax.random.split(key, (num_tasks, DEMONSTRATIONS))
     zeros = jnp.zeros((num_tasks, skills.size))
     params = TaskParams(Gaussian(zeros, zeros), frozen.policy)
-    with jax.default_matmul_precision("highest"):
-        trajectory = rollout(
-            squashed(env), skills.policy, params, task_axes("latents"), tasks, keys
-        )
+    trajectory = rollout(squashed(env), skills.policy, params, task_axes("latents"), tasks, keys)
     z = along_time(trajectory.latent, trajectory.obs)
     flat = lambda x: x.reshape(-1, x.shape[-1])  # noqa: E731
     action, alive = jnp.tanh(trajectory.action), trajectory.alive.reshape(-1)
