@@ -61,7 +61,6 @@ SkillPresetName = Literal[
     "push-diayn-gaussian",
     "push-vic",
     "point-diayn",
-    "point-diayn-gaussian",
 ]
 HORIZON = {"push": 100, "wheeled": 200, "ant": 200, "point": 20}
 """Control steps per episode of every environment."""
@@ -100,9 +99,9 @@ class HierarchyConfig:
 
     skills: Literal["none", "latent", "distilled", "trained", "random"] = "none"
     """latent: what the method's own latents make the policy do, told apart while it learns.
-    distilled: what the policy does at the start, learned from those that a run of continuous skills
-    has found. Or a controller chooses frozen ones in place of actions: trained, those that a run
-    has found; random, untrained ones of the same kind and size."""
+    distilled: what the policy does for a latent at the start, learned from those that a run of
+    skills has found. Or a controller chooses frozen ones in place of actions: trained, those that
+    a run has found; random, untrained ones of the same kind and size."""
     latent_skills: LatentSkillConfig = field(default_factory=LatentSkillConfig)
     """How latents are made skills."""
     skill_preset: SkillPresetName = "push-diayn"
@@ -272,6 +271,9 @@ class Config(RunConfig):
                 f"must divide the {HORIZON[self.env.name]} control steps of an episode of "
                 f"env.name {self.env.name}",
             )
+        if self.hierarchy.skills == "distilled":
+            because = "when hierarchy.skills is 'distilled'"
+            require(self.meta.latent_dim >= 2, "meta.latent_dim", f"must be at least 2 {because}")
         require(
             self.meta.curiosity != "counts" or self.env.name == "point",
             "meta.curiosity",

@@ -125,7 +125,7 @@ def meta_learner(config: Config, env: Env, mesh: Mesh) -> MetaLearner:
         features = features_of(config.env.name, env, "skills.features", found.features)
         skills = diayn.skill_set(env, features, found)
         if hierarchy.skills == "distilled":
-            make = partial(distilled.build, env, skills)
+            make = partial(distilled.build, env, skills, features)
         else:
             make = partial(hmrl.build, env, skills, hierarchy.options)
     try:

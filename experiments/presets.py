@@ -74,13 +74,13 @@ PUSH_HMRL_LATENT = Config(
     train=TrainConfig(num_iterations=150),
 )
 
-# MAESN from a policy that does what continuous skills do, whose steps count, as demonstrations do.
+# MAESN from a policy that does what skills do, whose steps count, as their demonstrations do.
 PUSH_HMRL_DISTILLED = Config(
     preset="push-hmrl-distilled",
     env=EnvConfig(name="push"),
     meta=maesn(optimizer="trpo"),
-    hierarchy=HierarchyConfig(skills="distilled", skill_preset="push-diayn-gaussian"),
-    train=TrainConfig(num_iterations=123),
+    hierarchy=HierarchyConfig(skills="distilled", skill_preset="push-diayn"),
+    train=TrainConfig(num_iterations=122),
 )
 
 POINT_HMRL_LATENT = Config(
@@ -96,7 +96,7 @@ POINT_HMRL_LATENT = Config(
 POINT_HMRL_DISTILLED = replace(
     POINT_MAESN,
     preset="point-hmrl-distilled",
-    hierarchy=HierarchyConfig(skills="distilled", skill_preset="point-diayn-gaussian"),
+    hierarchy=HierarchyConfig(skills="distilled", skill_preset="point-diayn"),
 )
 
 POINT_RL2 = Config(

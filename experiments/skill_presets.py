@@ -16,23 +16,20 @@ def on_push(preset: SkillPresetName, **skills: Any) -> SkillsRunConfig:
     )
 
 
-def on_point(preset: SkillPresetName, **skills: Any) -> SkillsRunConfig:
-    """Skills that go to different places."""
-    usual: dict[str, Any] = {
-        "num_skills": 10,
-        "features": "position",
-        "num_gradient_steps": 100,
-        "replay_size": 100_000,
-        "hidden_sizes": (64, 64),
-        "learning_rate": 1e-3,  # at 3e-4 and 20 episodes an iteration skills came and went
-    }
-    return SkillsRunConfig(
-        preset=preset,
-        env=EnvConfig(name="point"),
-        skills=SkillConfig(**usual | skills),
-        train=TrainConfig(num_iterations=100, chunk_size=10, checkpoint_every=50),
-    )
-
+# Half a minute: ten directions. At 3e-4 and 20 episodes an iteration skills came and went.
+POINT_DIAYN = SkillsRunConfig(
+    preset="point-diayn",
+    env=EnvConfig(name="point"),
+    skills=SkillConfig(
+        num_skills=10,
+        features="position",
+        num_gradient_steps=100,
+        replay_size=100_000,
+        hidden_sizes=(64, 64),
+        learning_rate=1e-3,
+    ),
+    train=TrainConfig(num_iterations=100, chunk_size=10, checkpoint_every=50),
+)
 
 SKILL_PRESETS: dict[str, SkillsRunConfig] = {
     preset.preset: preset
@@ -45,8 +42,6 @@ SKILL_PRESETS: dict[str, SkillsRunConfig] = {
         on_push("push-diayn-gaussian", skill_space="gaussian"),
         # Paid once an episode instead of at each of its 99 steps: at 0.1 entropy would be all.
         on_push("push-vic", objective="vic", entropy_coef=1e-3),
-        on_point("point-diayn"),  # half a minute: ten directions
-        # as many numbers as the latents of point-maesn
-        on_point("point-diayn-gaussian", skill_space="gaussian", skill_dim=4),
+        POINT_DIAYN,
     )
 }

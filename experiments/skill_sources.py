@@ -140,15 +140,9 @@ def check_fits(config: Config, skills: SkillsRunConfig, whose: str) -> None:
     """Raises UsageError where the skills of ``whose`` do not fit a run."""
     if skills.env.name != config.env.name:
         raise UsageError(f"{whose} is of env.name {skills.env.name}, not {config.env.name}")
-    space, dim = skills.skills.skill_space, skills.skills.skill_dim
-    if config.has_frozen_skills and space != "categorical":
-        raise UsageError(f"{whose} has skills.skill_space {space}; a choice is among categorical")
-    if config.hierarchy.skills == "distilled":
-        if space != "gaussian":
-            raise UsageError(f"{whose} has skills.skill_space {space}; distilled ones are gaussian")
-        if dim != config.meta.latent_dim:
-            size = config.meta.latent_dim
-            raise UsageError(f"{whose} has skills.skill_dim {dim}, not {size} as meta.latent_dim")
+    space = skills.skills.skill_space
+    if space != "categorical":
+        raise UsageError(f"{whose} has skills.skill_space {space}; it has to be categorical")
 
 
 def write_source(run: RunDirectory[Config], source: SkillSource) -> None:

@@ -1,4 +1,4 @@
-"""A policy that starts as what continuous skills do."""
+"""A policy that starts as what skills do."""
 
 from dataclasses import replace
 
@@ -18,30 +18,33 @@ from explorax.varied import over_seeds
 from explorax_envs.point import Point
 from trees import assert_close
 
-TURN = jnp.array([[0.0, 1.0], [-2.0, 0.0]])
+ANGLES = jnp.array([0.3, 4.0, 2.0, 5.2, 1.2, 3.1])
+FROZEN = FrozenSkills(ANGLES, (), ())
+POSITION = Point.features["position"]
 CONFIG = maesn(
     num_train_tasks=8, meta_batch_size=4, num_episodes=4, hidden_sizes=(32, 32), optimizer="trpo"
 )
 
 
-FROZEN = FrozenSkills(TURN, (), ())
+def direction(angle):
+    return 0.5 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
-def turning_skills(std=0.1):
-    """Skill z walks along tanh(z TURN), wherever it is; ``std`` is that before the tanh."""
+def moving_skills():
+    """Six skills that walk at different angles; their deviation is that before the tanh."""
 
-    def apply(theta, obs, z):
-        mean = z @ theta + 0.0 * jnp.sum(obs, axis=-1, keepdims=True)
-        return Gaussian(mean, jnp.full_like(mean, jnp.log(std)))
+    def apply(theta, obs, skill):
+        mean = jnp.arctanh(direction(skill @ theta)) + 0.0 * jnp.sum(obs, axis=-1, keepdims=True)
+        return Gaussian(mean, jnp.full_like(mean, jnp.log(0.1)))
 
     return SkillSet(
-        Policy(lambda key: TURN, apply), 2, lambda key: FROZEN, lambda *_: jnp.zeros(())
+        Policy(lambda key: ANGLES, apply), 6, lambda key: FROZEN, lambda *_: jnp.zeros(())
     )
 
 
 @pytest.fixture(scope="module")
 def learner():
-    return distilled.build(Point(), turning_skills(), CONFIG, parallel.one_device())
+    return distilled.build(Point(), moving_skills(), POSITION, CONFIG, parallel.one_device())
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +52,67 @@ def state(learner):
     return jax.jit(learner.init)(jax.random.key(0), FROZEN)
 
 
-def test_the_policy_does_for_a_latent_what_that_skill_does(learner, state):
-    """On states and latents that it was not shown; its deviation is left alone."""
-    obs_key, z_key = jax.random.split(jax.random.key(1))
-    obs = 0.2 * jax.random.normal(obs_key, (500, Point().observation_size))
-    z = jax.random.normal(z_key, (500, 2))
-    dist = learner.policy.apply(state.params.policy, obs, z)
-    error = jnp.mean((dist.mean - jnp.tanh(z @ TURN)) ** 2)
-    assert error < 0.01 * jnp.var(jnp.tanh(z @ TURN))
+@pytest.fixture(scope="module")
+def shown(state):
+    return jax.jit(
+        lambda: distilled.demonstrations(
+            Point(), moving_skills(), FROZEN, state.tasks, jax.random.key(2)
+        )
+    )()
+
+
+def places(shown):
+    number, trajectory = shown
+    return np.asarray(distilled.places_of(number, trajectory.obs[..., jnp.array(POSITION)], 6))
+
+
+def test_skills_take_turns_on_every_task(shown):
+    number, trajectory = shown
+    assert len(number) == 8 * distilled.DEMONSTRATIONS
+    assert set(np.bincount(number)) <= {53, 54}
+    walked = trajectory.obs[:, -1] - trajectory.obs[:, 0]
+    heading = jnp.arctan2(walked[:, 1], walked[:, 0]) % (2 * jnp.pi)
+    np.testing.assert_allclose(heading, ANGLES[number], atol=0.15)
+
+
+def test_neighbours_on_the_circle_are_alike(shown):
+    """In the order of their angles, from whichever and in whichever direction."""
+    place = places(shown)
+    assert sorted(place) == list(range(6))
+    by_angle = place[np.argsort(np.asarray(ANGLES))]
+    steps = set(np.diff(np.append(by_angle, by_angle[0])) % 6)
+    assert steps in ({1}, {5})
+
+
+def test_skills_that_do_nothing_but_the_same_are_still_placed():
+    seen = jnp.ones((12, 3, 2))
+    place = distilled.places_of(jnp.arange(12) % 4, seen, 4)
+    assert sorted(np.asarray(place)) == [0, 1, 2, 3]
+
+
+def test_latents_are_normal_and_each_skill_has_its_part():
+    place = jnp.arange(60_000) % 6
+    z = np.asarray(distilled.latents_of(place, 6, 3, jax.random.key(0)))
+    np.testing.assert_allclose(np.cov(z.T), np.eye(3), atol=0.03)
+    np.testing.assert_allclose(np.mean(z, axis=0), np.zeros(3), atol=0.02)
+    assert abs(np.mean(np.sum(z**2, axis=1) ** 2) - 15.0) < 0.5, "3 (3 + 2) of a normal"
+    angle = np.arctan2(z[:, 1], z[:, 0]) % (2 * np.pi)
+    assert (np.floor(6 * angle / (2 * np.pi)).astype(int) == np.asarray(place)).all()
+
+
+def error_in_the_middle_of_parts(learner, theta, place, angles):
+    """Of the mean action, against what the skill does whose part of the circle it is."""
+    middle = 2 * jnp.pi * (place + 0.5) / 6
+    z = jnp.stack([jnp.cos(middle), jnp.sin(middle)], axis=-1)
+    obs = jnp.tile(jnp.array([0.05, -0.05]), (6, 1))
+    dist = learner.policy.apply(theta, obs, z)
+    return float(jnp.max(jnp.abs(dist.mean - direction(angles)))), dist
+
+
+def test_the_policy_does_for_a_latent_what_the_skill_there_does(learner, state, shown):
+    """Its deviation is left alone."""
+    error, dist = error_in_the_middle_of_parts(learner, state.params.policy, places(shown), ANGLES)
+    assert error < 0.1
     np.testing.assert_allclose(jnp.exp(dist.log_std), CONFIG.init_action_std, rtol=1e-6)
 
 
@@ -74,39 +130,35 @@ def test_an_update_goes_on_from_there(learner, state):
     assert int(after.iteration) == 1
 
 
-def test_seeds_start_from_their_own_skills(learner):
-    both = jax.tree.map(lambda *x: jnp.stack(x), FROZEN, FrozenSkills(-TURN, (), ()))
-    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+def test_seeds_start_from_their_own_skills(learner, shown):
+    """The same seed twice, and skills that are turned."""
+    turned = FrozenSkills(ANGLES + 1.0, (), ())
+    both = jax.tree.map(lambda *x: jnp.stack(x), FROZEN, turned)
+    keys = jax.vmap(jax.random.key)(jnp.array([0, 0]))
     together = jax.jit(over_seeds(learner).init)(keys, both)
-    z = jax.random.normal(jax.random.key(1), (500, 2))
-    obs = jnp.zeros((500, Point().observation_size))
-    for member, turn in enumerate((TURN, -TURN)):
-        theta = jax.tree.map(lambda x, m=member: x[m], together.params.policy)
-        error = learner.policy.apply(theta, obs, z).mean - jnp.tanh(z @ turn)
-        assert jnp.mean(error**2) < 0.01
+    thetas = [jax.tree.map(lambda x, m=m: x[m], together.params.policy) for m in (0, 1)]
+    for theta, angles in zip(thetas, (ANGLES, ANGLES + 1.0), strict=True):
+        z = jax.random.normal(jax.random.key(3), (500, 2))
+        mean = learner.policy.apply(theta, jnp.zeros((500, 2)), z).mean
+        nearest = jnp.min(jnp.linalg.norm(mean[:, None] - direction(angles), axis=-1), axis=1)
+        assert jnp.median(nearest) < 0.1
+    first, second = (t["params"]["Dense_0"]["kernel"] for t in thetas)
+    assert jnp.max(jnp.abs(first - second)) > 0.01
 
 
-class Wall(Point):
-    """Episodes end with their first step."""
-
-    def step(self, state, action):
-        return super().step(state, action).replace(done=jnp.ones(()))
-
-
-def test_what_comes_after_an_end_is_no_demonstration(learner, state, monkeypatch):
-    """Where nothing is alive, nothing is learned."""
-    key, skills = jax.random.key(0), turning_skills()
-    shown = distilled._demonstrations(Wall(), skills, FROZEN, state.tasks, key)
-    assert float(jnp.sum(shown[-1])) == CONFIG.num_train_tasks * distilled.DEMONSTRATIONS
-    dead = (*shown[:-1], jnp.zeros_like(shown[-1]))
-    monkeypatch.setattr(distilled, "_demonstrations", lambda *_: dead)
-    theta = learner.policy.init(key)
-    after = distilled.distil(Wall(), skills, FROZEN, learner.policy, theta, state.tasks, key)
+def test_what_comes_after_an_end_is_not_learned_from(learner, shown):
+    _, trajectory = shown
+    dead = trajectory._replace(alive=jnp.zeros_like(trajectory.alive))
+    theta, z = learner.policy.init(jax.random.key(0)), jnp.zeros((len(dead.alive), 2))
+    after = distilled.distil(learner.policy, theta, dead, z, jax.random.key(0))
     assert_close(after, theta)
 
 
-def test_latents_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"meta\.latent_dim: must be 2"):
-        distilled.build(
-            Point(), turning_skills(), replace(CONFIG, latent_dim=3), parallel.one_device()
-        )
+@pytest.mark.parametrize(
+    ("features", "latent_dim", "field"),
+    [(POSITION, 1, r"meta\.latent_dim"), ((0,), 2, r"skills\.features")],
+)
+def test_what_has_no_circle_is_refused(features, latent_dim, field):
+    config = replace(CONFIG, latent_dim=latent_dim)
+    with pytest.raises(ValueError, match=f"{field}: must be at least 2"):
+        distilled.build(Point(), moving_skills(), features, config, parallel.one_device())

@@ -18,7 +18,7 @@ MOST_STEPS = 2**31 - 1
 """Of what is counted by an int32 on the device."""
 MOST_LAYERS, MOST_UNITS = 16, 16_384
 """Of a network."""
-DEMONSTRATIONS = 20
+DEMONSTRATIONS = 40
 """Episodes of skills for each training task, from which a policy is distilled; they are counted."""
 TINY, HUGE = 2e-38, 3e38
 """Between them, float32 has normal numbers."""

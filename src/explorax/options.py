@@ -35,11 +35,11 @@ class SkillSet(NamedTuple):
     policy: Policy
     """pi(a | s, k) before its tanh, of soft actor-critic"""
     size: int
-    """M, their number; of continuous ones the size of z, which is in the place of k"""
+    """M, their number"""
     init: Callable[[PRNGKeyArray], FrozenSkills]
     """key -> untrained ones"""
     told: Callable[[FrozenSkills, Float[Array, "*batch O"], Float[Array, "*batch M"]], Array]
-    """(skills, obs, k one-hot) -> log q(k | f(s)) - log p(k), nats, (*batch); of numbered ones"""
+    """(skills, obs, k one-hot) -> log q(k | f(s)) - log p(k), nats, (*batch)"""
 
 
 class OptionState(NamedTuple):

@@ -55,13 +55,6 @@ TINY = [
 ]
 
 
-GAUSSIAN = [
-    *SKILLS[1:],
-    "--preset=point-diayn-gaussian",
-    "--train.num-iterations=2",
-    "--evaluation.num-tasks=2",
-    "--evaluation.num-episodes=1",
-]
 SIZES = [flag for flag in TINY if not flag.startswith("--preset")]
 DISTILLED = ["--preset=point-hmrl-distilled", *SIZES]
 
@@ -184,15 +177,10 @@ def test_a_run_is_whole_without_the_skills_directory(
 def test_a_policy_that_started_from_skills_needs_them_no_more(
     refused, monkeypatch, tmp_path, discovered
 ):
-    """Stopped, its skills moved away, resumed; numbered skills are no start."""
-    field = f"hierarchy.skills_dir: {discovered}"
-    flags = [*DISTILLED, f"--hierarchy.skills-dir={discovered}"]
-    refused(train.main, flags, field, "categorical", "gaussian")
-
-    continuous, run_dir = tmp_path / "continuous", tmp_path / "run"
-    assert run_main(skills.main, [*GAUSSIAN, f"--run-dir={continuous}"]) == 0
-    flags = [*DISTILLED, f"--hierarchy.skills-dir={continuous}", f"--run-dir={run_dir}"]
-    refused(train.main, [*flags, "--meta.latent-dim=3"], continuous, "skill_dim 4", "latent_dim")
+    """Stopped, its skills moved away, resumed."""
+    run_dir = tmp_path / "run"
+    flags = [*DISTILLED, f"--hierarchy.skills-dir={discovered}", f"--run-dir={run_dir}"]
+    refused(train.main, [*flags, "--meta.latent-dim=1"], "meta.latent_dim: ", "distilled")
     config = parse_train(flags)
     setup = set_up(config)
     begun, usual = first_state(config, setup), jax.jit(setup.learner.init)(setup.keys)
@@ -202,8 +190,8 @@ def test_a_policy_that_started_from_skills_needs_them_no_more(
         stop_at(patch, 1, signal.SIGTERM)
         assert run_main(train.main, flags) == 0
     origins = json.loads((run_dir / "skill_source.json").read_text())["origins"]
-    assert [origin["path"] for origin in origins] == [str(continuous)]
-    continuous.rename(tmp_path / "moved")
+    assert [origin["path"] for origin in origins] == [str(discovered / "seed0")]
+    discovered.rename(tmp_path / "moved")
     assert run_main(train.main, ["--resume", f"--run-dir={run_dir}"]) == 0
     assert json.loads((run_dir / "metatest.json").read_text())["meta_iteration"] == 6
 
@@ -219,6 +207,8 @@ def test_a_policy_that_started_from_skills_needs_them_no_more(
         ("--hierarchy.skill-preset push-diayn", ["hierarchy.skill_preset: ", "push", "point"]),
         ("--env.name push --hierarchy.skill-preset push-diayn-gaussian",
          ["hierarchy.skill_preset: ", "gaussian"]),
+        ("--hierarchy.skills distilled --meta.latent-dim 0 --meta.adapt params",
+         ["meta.latent_dim: ", "distilled"]),
         ("--hierarchy.skills-dir nowhere", ["nowhere"]),
     ],
 )  # fmt: skip

@@ -145,7 +145,7 @@ def skill_set(env: Env, features: tuple[int, ...], config: SkillConfig) -> Skill
     Args:
       env: static environment.
       features: indices of f(s), what the discriminator sees, in an observation.
-      config: the numbers.
+      config: the numbers; its skills are categorical.
     """
     parts = _parts(env, features, config)
 
