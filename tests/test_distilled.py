@@ -100,19 +100,13 @@ def test_latents_are_normal_and_each_skill_has_its_part():
     assert (np.floor(6 * angle / (2 * np.pi)).astype(int) == np.asarray(place)).all()
 
 
-def error_in_the_middle_of_parts(learner, theta, place, angles):
-    """Of the mean action, against what the skill does whose part of the circle it is."""
-    middle = 2 * jnp.pi * (place + 0.5) / 6
+def test_the_policy_does_for_a_latent_what_the_skill_there_does(learner, state, shown):
+    """In the middle of each skill's part; its deviation is left alone."""
+    middle = 2 * jnp.pi * (places(shown) + 0.5) / 6
     z = jnp.stack([jnp.cos(middle), jnp.sin(middle)], axis=-1)
     obs = jnp.tile(jnp.array([0.05, -0.05]), (6, 1))
-    dist = learner.policy.apply(theta, obs, z)
-    return float(jnp.max(jnp.abs(dist.mean - direction(angles)))), dist
-
-
-def test_the_policy_does_for_a_latent_what_the_skill_there_does(learner, state, shown):
-    """Its deviation is left alone."""
-    error, dist = error_in_the_middle_of_parts(learner, state.params.policy, places(shown), ANGLES)
-    assert error < 0.1
+    dist = learner.policy.apply(state.params.policy, obs, z)
+    assert float(jnp.max(jnp.abs(dist.mean - direction(ANGLES)))) < 0.1
     np.testing.assert_allclose(jnp.exp(dist.log_std), CONFIG.init_action_std, rtol=1e-6)
 
 
@@ -130,7 +124,7 @@ def test_an_update_goes_on_from_there(learner, state):
     assert int(after.iteration) == 1
 
 
-def test_seeds_start_from_their_own_skills(learner, shown):
+def test_seeds_start_from_their_own_skills(learner):
     """The same seed twice, and skills that are turned."""
     turned = FrozenSkills(ANGLES + 1.0, (), ())
     both = jax.tree.map(lambda *x: jnp.stack(x), FROZEN, turned)

@@ -91,6 +91,21 @@ def rollout(
     return next_episode(env, policy, params, params_axes, recall, tasks, keys)[0]
 
 
+def rollout_given(
+    env: Env,
+    policy: Policy,
+    theta: PyTree,
+    tasks: Task,
+    latents: Float[Array, "N L"],
+    keys: PRNGKeyArray,
+) -> Trajectory:
+    """One episode per task, latent and key (N,); each keeps its latent from beginning to end."""
+    certain = Gaussian(latents, jnp.full_like(latents, -jnp.inf))  # z is this latent
+    axes = TaskParams(latent=0, policy=None)  # pyright: ignore
+    trajectory = rollout(env, policy, TaskParams(certain, theta), axes, tasks, keys[:, None])
+    return jax.tree.map(lambda x: x[:, 0], trajectory)
+
+
 def next_episode(
     env: Env,
     policy: Policy,

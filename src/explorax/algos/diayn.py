@@ -27,7 +27,6 @@ from brax.training.types import Transition
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from explorax.adapt import task_axes
 from explorax.config import SkillConfig
 from explorax.meta_update import all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
@@ -40,10 +39,10 @@ from explorax.parallel import (
     share_of_device,
 )
 from explorax.replay import Experience, remember, replay_buffer
-from explorax.rollout import TaskParams, returns_and_success, rollout
+from explorax.rollout import returns_and_success, rollout_given
 from explorax.sac import SAC, SACState, make_sac, squashed
 from explorax.skills import Skills, make_skills
-from explorax.types import Env, Gaussian, Metrics, PyTree, Task, Trajectory
+from explorax.types import Env, Metrics, PyTree, Task, Trajectory
 
 
 class SkillParams(NamedTuple):
@@ -208,12 +207,7 @@ def unroll(
     keys: PRNGKeyArray,
 ) -> Trajectory:
     """One episode per task, skill and key; each keeps its skill from beginning to end."""
-    certain = Gaussian(skills, jnp.full_like(skills, -jnp.inf))  # z is this skill
-    acting = TaskParams(certain, params.sac.policy)
-    trajectory = rollout(
-        parts.env, parts.sac.policy, acting, task_axes("latents"), tasks, keys[:, None]
-    )
-    return jax.tree.map(lambda x: x[:, 0], trajectory)
+    return rollout_given(parts.env, parts.sac.policy, params.sac.policy, tasks, skills, keys)
 
 
 def intrinsic_reward(

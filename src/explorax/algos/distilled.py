@@ -27,12 +27,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import meta_update
-from explorax.adapt import along_time, task_axes
+from explorax.adapt import along_time
 from explorax.config import DEMONSTRATIONS, MetaConfig, require
 from explorax.meta_update import MetaLearner, MetaState
 from explorax.nets import Policy
 from explorax.options import FrozenSkills, SkillSet
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import rollout_given
 from explorax.sac import squashed
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
 
@@ -102,14 +102,15 @@ def demonstrations(
     num_tasks = len(jax.tree.leaves(tasks)[0])
     number = jnp.arange(num_tasks * DEMONSTRATIONS) % skills.size
     of_episodes = jax.tree.map(lambda x: jnp.repeat(x, DEMONSTRATIONS, axis=0), tasks)
-    chosen = jax.nn.one_hot(number, skills.size)
-    certain = Gaussian(chosen, jnp.full_like(chosen, -jnp.inf))  # z is this skill
-    acting = TaskParams(certain, frozen.policy)
-    keys = jax.random.split(key, (len(number), 1))
-    trajectory = rollout(
-        squashed(env), skills.policy, acting, task_axes("latents"), of_episodes, keys
+    trajectory = rollout_given(
+        squashed(env),
+        skills.policy,
+        frozen.policy,
+        of_episodes,
+        jax.nn.one_hot(number, skills.size),
+        jax.random.split(key, len(number)),
     )
-    return number, jax.tree.map(lambda x: x[:, 0], trajectory)
+    return number, trajectory
 
 
 def places_of(
