@@ -192,6 +192,7 @@ def test_devices_learn_the_same():
         one, other = (np.asarray(shard.data) for shard in leaf.addressable_shards)
         np.testing.assert_array_equal(one, other)
     assert metrics["finite"].all()
+    np.testing.assert_array_equal(metrics["intrinsic_reward"], metrics["intrinsic_reward_last"])
     assert np.ptp(state.params.prior) > 0.0
     assert compiled(state)[0].iteration == 10  # what comes out goes in again, as it is
 
