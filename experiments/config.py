@@ -283,7 +283,7 @@ class Config(RunConfig):
         self._check_steps()
         decay, iterations = self.meta.ppo.decay_iterations, self.train.num_iterations
         require(
-            decay == 0 or decay >= iterations,
+            self.meta.optimizer == "trpo" or decay == 0 or decay >= iterations,
             "meta.ppo.decay_iterations",
             f"must be 0 or at least train.num_iterations ({iterations}), or nothing is learned "
             "in the end",

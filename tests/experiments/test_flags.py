@@ -16,6 +16,7 @@ import train
 from cli import run_main
 from config_json import from_json, settings_id, to_json
 from presets import PRESETS
+from variations import changed
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +77,10 @@ def test_what_the_machine_refuses_is_one_line(error, code, said, capsys):
         ("--meta.ppo.entropy-coef=-0.1", ["meta.ppo.entropy_coef: "]),
         ("--meta.ppo.entropy-max-std 0", ["meta.ppo.entropy_max_std: "]),
         ("--meta.inner-lr-mean nan", ["meta.inner_lr_mean: "]),
-        ("--train.num-iterations 101", ["meta.ppo.decay_iterations: ", "101"]),
+        (
+            "--meta.optimizer ppo --train.num-iterations 101",
+            ["meta.ppo.decay_iterations: ", "101"],
+        ),
         ("--train.num-iterations=-1", ["train.num_iterations: "]),
         ("--train.chunk-size 0", ["train.chunk_size: "]),
         ("--train.checkpoint-every=-3", ["train.checkpoint_every: "]),
@@ -97,6 +101,14 @@ def test_what_the_machine_refuses_is_one_line(error, code, said, capsys):
 )
 def test_wrong_flags(refused, flags, names):
     refused(train.main, flags.split(), *names)
+
+
+def test_a_schedule_that_is_not_used_does_not_end_a_run():
+    """push-maesn has ppo's, for those who choose ppo; its own step is trpo."""
+    assert PRESETS["push-maesn"].meta.ppo.decay_iterations == 100
+    longer = changed(PRESETS["push-maesn"], {"train.num_iterations": 150})
+    with pytest.raises(ValueError, match=r"decay_iterations: must be 0"):
+        changed(longer, {"meta.optimizer": "promp"})
 
 
 def test_an_existing_run_is_not_overwritten(refused, tiny, finished):
