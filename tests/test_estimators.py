@@ -10,7 +10,7 @@ import pytest
 import tabular
 from explorax.adapt import inner_step
 from explorax.estimators import SURROGATES, dice, loglik, lvc
-from explorax.outer import MetaParams, mean_task_loss
+from explorax.outer import MetaParams, make_objective
 from explorax.rollout import TaskParams
 
 
@@ -145,8 +145,9 @@ def test_the_outer_loss_of_emaml_is_unbiased_for_two_tasks_of_an_episode_each(th
     @jax.jit
     def gradient(one, other):
         pair = jax.tree.map(lambda *x: jnp.stack(x, axis=1), stages(one), stages(other))
-        loss = mean_task_loss(tabular.POLICY, config, jnp.zeros(2, int), pair, lambda tree: tree)
-        return -tabular.HORIZON * jax.grad(lambda m: loss(m).loss)(meta).policy
+        index = jnp.zeros(2, int)
+        objective = make_objective(tabular.POLICY, config, index, pair, lambda tree: tree)
+        return -tabular.HORIZON * jax.grad(lambda m: objective.loss(m).loss)(meta).policy
 
     pairs = jax.vmap(jax.vmap(gradient, (None, 0)), (0, None))(one_hot, one_hot)
     p = tabular.probs(theta)

@@ -172,11 +172,11 @@ def test_without_a_weight_it_adapts_as_maesn_bit_for_bit():
 
 def loss_of_gain(config, policy, params, batch, log_gain):
     """The outer loss with beta's logarithm ``log_gain`` above its start."""
-    mean_loss = latent_diayn.mean_loss_with_gain(
+    objective = latent_diayn.objective_with_gain(
         REWARD, policy, config, jnp.array([2, 0]), batch, lambda tree: tree
     )
     meta = latent_diayn.meta_params(params)
-    return mean_loss(1)(latent_diayn.WithGain(meta, log_gain)).loss
+    return objective.loss(latent_diayn.WithGain(meta, log_gain)).loss
 
 
 @pytest.mark.parametrize("adapt", ["latents", "both"])

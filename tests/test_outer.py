@@ -10,18 +10,19 @@ from jax.flatten_util import ravel_pytree
 
 from explorax import meta_update
 from explorax.adapt import Batch
-from explorax.config import MetaConfig, PPOConfig
+from explorax.config import MetaConfig, PPOConfig, TRPOConfig
 from explorax.nets import gaussian_mlp_policy
 from explorax.optimizers import adapted_kl_coef
 from explorax.outer import (
     MetaParams,
     frozen_step_sizes,
-    mean_task_loss,
+    make_objective,
     sampling_credit,
     sampling_surrogate,
     task_loss,
 )
 from explorax.rollout import TaskParams
+from explorax.trust_region import curvature_product
 from explorax_envs.point import Point
 
 BASE = MetaConfig(
@@ -91,7 +92,7 @@ def test_meta_gradient_matches_finite_differences(
         flat, unravel = ravel_pytree(meta)
 
         def loss(x):
-            return mean_task_loss(policy, config, TASK_INDEX, batch, alone)(unravel(x)).loss
+            return make_objective(policy, config, TASK_INDEX, batch, alone).loss(unravel(x)).loss
 
         gradient = np.asarray(jax.jit(jax.grad(loss))(flat))
         assert gradient.dtype == np.float64
@@ -105,11 +106,42 @@ def test_meta_gradient_matches_finite_differences(
     assert np.count_nonzero(np.abs(gradient) > 1e-6) > len(flat) // 3
 
 
+@pytest.mark.parametrize(("adapt", "latent_dim"), [("latents", 2), ("params", 0), ("both", 2)])
+def test_curvature_is_the_hessian_of_the_kl_after_adaptation(adapt, latent_dim):
+    config = dataclasses.replace(
+        BASE,
+        optimizer="trpo",
+        adapt=adapt,
+        latent_dim=latent_dim,
+        trpo=TRPOConfig(curvature_stride=1),
+    )
+    policy, meta, batch = problem(config, shift=0.0)
+    flat, unravel = ravel_pytree(meta)
+    with jax.default_matmul_precision("highest"):
+        objective = make_objective(policy, config, TASK_INDEX, batch, alone)
+        hessian = jax.jit(jax.hessian(lambda x: objective.loss(unravel(x)).kl_policy))(flat)
+        product = curvature_product(objective.act, objective.kl, meta, alone)
+        rows = jax.jit(jax.vmap(lambda v: ravel_pytree(product(unravel(v)))[0]))(jnp.eye(len(flat)))
+    assert np.max(np.abs(hessian)) > 0.1
+    np.testing.assert_allclose(rows, hessian, atol=1e-4 * np.max(np.abs(hessian)))
+
+
+def test_the_curvature_of_every_other_step_is_theirs():
+    config = dataclasses.replace(BASE, optimizer="trpo", trpo=TRPOConfig(curvature_stride=2))
+    policy, meta, batch = problem(config, shift=0.1)
+    objective = make_objective(policy, config, TASK_INDEX, batch, alone)
+    dist = objective.act(meta)
+    every = dataclasses.replace(config, trpo=TRPOConfig(curvature_stride=1))
+    whole = make_objective(policy, every, TASK_INDEX, batch, alone)
+    np.testing.assert_allclose(dist.mean, whole.act(meta).mean[:, :, ::2], rtol=1e-5)
+    assert objective.kl(dist) > 0.0
+    np.testing.assert_allclose(whole.kl(whole.act(meta)), whole.loss(meta).kl_policy, rtol=1e-5)
+
+
 def gradient_at_sampling(config: MetaConfig) -> MetaParams:
     policy, meta, batch = problem(config, shift=0.0)
-    return jax.grad(lambda m: mean_task_loss(policy, config, TASK_INDEX, batch, alone)(m).loss)(
-        meta
-    )
+    objective = make_objective(policy, config, TASK_INDEX, batch, alone)
+    return jax.grad(lambda m: objective.loss(m).loss)(meta)
 
 
 def test_the_gradient_reaches_latents_and_step_sizes_through_z():
@@ -160,9 +192,8 @@ def test_the_entropy_bonus_ends_at_its_largest_deviation(std, weight):
 
     def log_std_gradient(entropy_coef):
         ppo = PPOConfig(entropy_coef=entropy_coef, entropy_max_std=3.0)
-        loss = mean_task_loss(
-            policy, dataclasses.replace(config, ppo=ppo), TASK_INDEX, batch, alone
-        )
+        varied = dataclasses.replace(config, ppo=ppo)
+        loss = make_objective(policy, varied, TASK_INDEX, batch, alone).loss
         return jax.grad(lambda m: loss(m).loss)(meta).policy["params"]["log_std"]
 
     bonus = log_std_gradient(0.0) - log_std_gradient(0.1)
@@ -211,7 +242,7 @@ def test_promp_penalises_what_changes_before_adaptation():
     config = dataclasses.replace(BASE, optimizer="promp")
     for shift, low, high in ((0.0, -1e-6, 1e-5), (0.5, 1e-2, np.inf)):
         policy, meta, batch = problem(config, shift=shift)
-        kl = mean_task_loss(policy, config, TASK_INDEX, batch, alone)(meta).kl_pre
+        kl = make_objective(policy, config, TASK_INDEX, batch, alone).loss(meta).kl_pre
         assert low <= kl < high
 
 

@@ -3,12 +3,24 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import scipy.sparse.linalg
 from jax.flatten_util import ravel_pytree
 
 from explorax.config import TRPOConfig
-from explorax.trust_region import curvature_product, natural_direction, trust_region_step
+from explorax.trust_region import (
+    conjugate_gradients,
+    curvature_product,
+    natural_direction,
+    trust_region_step,
+)
 
 CONFIG = TRPOConfig(damping=0.0)
+
+
+def same(tree):
+    """What acts, where a distribution is its parameters; and the mean over one device."""
+    return tree
 
 
 def quadratic(seed: int = 0):
@@ -26,15 +38,36 @@ def quadratic(seed: int = 0):
     return params, matrix, kl, gradient, unravel
 
 
-def test_curvature_product_is_the_hessian():
+def test_curvature_product_is_that_of_the_jacobian():
     params, matrix, kl, vector, unravel = quadratic()
-    product = curvature_product(kl, params, lambda tree: tree)(unravel(vector))
-    np.testing.assert_allclose(ravel_pytree(product)[0], matrix @ vector, rtol=1e-4)
+
+    def act(p):
+        return jax.tree.map(lambda x: x + jnp.sin(3.0 * x), p)  # its Jacobian at 0 is 4 I
+
+    product = curvature_product(act, kl, params, same)(unravel(vector))
+    np.testing.assert_allclose(ravel_pytree(product)[0], 16.0 * matrix @ vector, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 6, 20])
+def test_conjugate_gradients_are_as_scipys(num_steps):
+    _, matrix, _, target, _ = quadratic()
+    x, residual = conjugate_gradients(lambda v: matrix @ v, target, num_steps)
+    a, b = np.asarray(matrix, np.float64), np.asarray(target, np.float64)
+    expected, _ = scipy.sparse.linalg.cg(a, b, rtol=0.0, atol=1e-12, maxiter=num_steps)
+    np.testing.assert_allclose(x, expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(residual, target - matrix @ x, atol=1e-4)
+
+
+def test_conjugate_gradients_of_nothing_are_nothing():
+    _, matrix, _, target, _ = quadratic()
+    x, residual = conjugate_gradients(lambda v: matrix @ v, 0.0 * target, 10)
+    np.testing.assert_array_equal(x, 0.0)
+    np.testing.assert_array_equal(residual, 0.0)
 
 
 def test_natural_direction_matches_a_dense_solve():
     params, matrix, kl, gradient, unravel = quadratic()
-    curvature = curvature_product(kl, params, lambda tree: tree)
+    curvature = curvature_product(same, kl, params, same)
     direction = ravel_pytree(natural_direction(curvature, unravel(gradient), CONFIG))[0]
     x = np.linalg.solve(matrix, gradient)
     expected = -np.sqrt(2 * CONFIG.max_kl / (x @ matrix @ x)) * x
@@ -47,7 +80,7 @@ def test_step_lies_on_the_boundary_when_the_loss_is_linear():
     def loss_and_kl(p):
         return gradient @ ravel_pytree(p)[0], kl(p)
 
-    new, info = trust_region_step(loss_and_kl, kl, params, CONFIG)
+    new, info = trust_region_step(loss_and_kl, same, kl, params, CONFIG)
     assert info.accepted
     x = np.linalg.solve(matrix, gradient)
     # the full step has exactly max_kl; rounding may cost one backtrack
@@ -64,7 +97,7 @@ def test_backtracks_until_the_true_kl_holds():
     def loss_and_kl(p):  # the true KL is ten times the modelled one
         return gradient @ ravel_pytree(p)[0], 10.0 * kl(p)
 
-    _, info = trust_region_step(loss_and_kl, kl, params, CONFIG)
+    _, info = trust_region_step(loss_and_kl, same, kl, params, CONFIG)
     assert info.accepted
     assert 0.8**2 * CONFIG.max_kl <= info.kl <= CONFIG.max_kl
 
@@ -83,7 +116,7 @@ def test_rejects_a_step_that_never_improves_and_a_nan():
             smooth = gradient @ x
             return smooth + jax.lax.stop_gradient(loss - smooth), k
 
-        new, info = trust_region_step(at_origin, kl, params, CONFIG)
+        new, info = trust_region_step(at_origin, same, kl, params, CONFIG)
         assert not info.accepted
         np.testing.assert_array_equal(ravel_pytree(new)[0], ravel_pytree(params)[0])
         assert info.kl == 0.0

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from explorax.adapt import Batch
 from explorax.config import MetaConfig
 from explorax.nets import Policy
-from explorax.outer import MetaParams, TaskLoss, mean_task_loss
+from explorax.outer import MetaParams, Objective, TaskLoss, make_objective
 from explorax.trust_region import trust_region_step
 from explorax.types import Metrics, PyTree
 
@@ -50,15 +50,12 @@ def outer_step(
       batch: their episodes, leading axes (S, N).
       reduce: mean over devices of a pytree.
     """
-
-    def mean_loss(stride: int) -> Callable[[MetaParams], TaskLoss]:
-        return mean_task_loss(policy, config, task_index, batch, reduce, stride)
-
-    return minimise_loss(mean_loss, meta, state, config, reduce)
+    objective = make_objective(policy, config, task_index, batch, reduce)
+    return minimise(objective, meta, state, config, reduce)
 
 
-def minimise_loss(
-    mean_loss: Callable[[int], Callable[[PyTree], TaskLoss]],
+def minimise(
+    objective: Objective,
     learned: PyTree,
     state: OuterState,
     config: MetaConfig,
@@ -67,16 +64,15 @@ def minimise_loss(
     """Improves ``learned`` with the configured optimiser.
 
     Args:
-      mean_loss: n -> the mean loss of the (local) tasks, from every n-th control step only.
+      objective: of the (local) tasks.
       learned: where it is evaluated first; any pytree of floats.
       state: the optimiser's.
       config: the meta-learner.
       reduce: mean over devices of a pytree.
     """
     if config.optimizer != "trpo":
-        return ppo_outer_step(mean_loss(1), learned, state, config, reduce)
-    curvature_loss = mean_loss(config.trpo.curvature_stride)
-    learned, metrics = trpo_outer_step(mean_loss(1), curvature_loss, learned, config, reduce)
+        return ppo_outer_step(objective.loss, learned, state, config, reduce)
+    learned, metrics = trpo_outer_step(objective, learned, config, reduce)
     return learned, state, metrics
 
 
@@ -146,23 +142,22 @@ def adam_optimizer(config: MetaConfig) -> optax.GradientTransformation:
 
 
 def trpo_outer_step(
-    mean_loss: Callable[[MetaParams], TaskLoss],
-    curvature_loss: Callable[[MetaParams], TaskLoss],
-    meta: MetaParams,
+    objective: Objective,
+    learned: PyTree,
     config: MetaConfig,
     reduce: Callable[[PyTree], PyTree],
-) -> tuple[MetaParams, Metrics]:
-    """One trust-region step on theta, the latents and alpha together."""
+) -> tuple[PyTree, Metrics]:
+    """One trust-region step on all that is learned: theta, the latents and alpha together."""
 
-    def loss_and_kl(m: MetaParams):
-        terms = mean_loss(m)
+    def loss_and_kl(learned: PyTree):
+        terms = objective.loss(learned)
         return terms.loss, terms.kl_policy
 
-    new_meta, info = trust_region_step(
-        loss_and_kl, lambda m: curvature_loss(m).kl_policy, meta, config.trpo, reduce
+    learned, info = trust_region_step(
+        loss_and_kl, objective.act, objective.kl, learned, config.trpo, reduce
     )
     metrics = {
         "kl_policy": info.kl,
         "line_search_ok": info.accepted.astype(jnp.float32),
     }
-    return new_meta, metrics
+    return learned, metrics

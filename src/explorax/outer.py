@@ -33,6 +33,17 @@ class TaskLoss(NamedTuple):
     clip_fraction: Float[Array, ""]  # share of steps whose ratio the clip holds back
 
 
+class Objective(NamedTuple):
+    """What an outer step improves, as functions of all that is learned."""
+
+    loss: Callable[[PyTree], TaskLoss]
+    """learned -> loss averaged over the (local) tasks"""
+    act: Callable[[PyTree], ActionDist]
+    """learned -> actions after adaptation, leaves (N, K, T / trpo.curvature_stride, ...)"""
+    kl: Callable[[ActionDist], Float[Array, ""]]
+    """what ``act`` gives -> its mean KL from the sampling policy, nats"""
+
+
 def frozen_step_sizes(config: MetaConfig, step_sizes: StepSizes) -> StepSizes:
     """alpha without a gradient where it is not to be learned."""
     return step_sizes if config.learn_inner_lr else jax.lax.stop_gradient(step_sizes)
@@ -60,28 +71,26 @@ def at_stages(batch: Batch) -> list[Batch]:
 
 
 def act_again(
-    policy: Policy, theta: PyTree, latent: Float[Array, "K L"], batch: Batch, stride: int = 1
-) -> tuple[ActionDist, Float[Array, "K T"]]:
-    """Action distributions and log-ratios of recorded episodes under ``theta`` and ``latent``.
+    policy: Policy, params: TaskParams, trajectory: Trajectory, stride: int = 1
+) -> ActionDist:
+    """Action distributions of recorded episodes under ``params``, leaves (K, T / stride, ...).
+
+    z = mu + eps * sigma from the recorded eps: a gradient reaches mu and sigma through it.
 
     Args:
       policy: pi_theta(a | s, z).
-      theta: its parameters.
-      latent: z of each episode.
-      batch: one stage.
+      params: the task's.
+      trajectory: of one stage.
       stride: use every n-th control step only.
     """
-    trajectory = batch.trajectory
-    obs, action, log_prob = (
-        x[:, ::stride] for x in (trajectory.obs, trajectory.action, trajectory.log_prob)
-    )
-    dist = policy.apply(theta, obs, along_time(latent, obs))
-    return dist, distributions.log_prob(dist, action) - log_prob
+    latent = distributions.sample(params.latent, trajectory.latent_noise)
+    obs = trajectory.obs[:, ::stride]
+    return policy.apply(params.policy, obs, along_time(latent, obs))
 
 
-def latent_again(params: TaskParams, batch: Batch) -> Float[Array, "K L"]:
-    """z = mu + eps * sigma from the recorded eps: a gradient reaches mu and sigma through it."""
-    return distributions.sample(params.latent, batch.trajectory.latent_noise)
+def log_ratio(dist: ActionDist, trajectory: Trajectory) -> Float[Array, "K T"]:
+    """log of new over sampling probability of the recorded actions."""
+    return distributions.log_prob(dist, trajectory.action) - trajectory.log_prob
 
 
 def improvement(
@@ -104,7 +113,6 @@ def task_loss(
     task_index: Int[Array, ""],
     batch: Batch,
     credit: Float[Array, ""],
-    stride: int = 1,
 ) -> TaskLoss:
     """One task's outer loss (MAESN, eq. 5, negated).
 
@@ -118,25 +126,24 @@ def task_loss(
       task_index: row of ``meta.latent``.
       batch: the task's stages, leading axis S = num_inner_steps + 1; the last is post-update.
       credit: from ``sampling_credit``; for emaml only.
-      stride: use every n-th control step only.
     """
     stages = adapt_again(policy, config, meta, task_index, batch)
     *pre, (params, post) = zip(stages, at_stages(batch), strict=True)
-    dist, log_ratio = act_again(policy, params.policy, latent_again(params, post), post, stride)
-    surrogate, clip_fraction = improvement(config, log_ratio, post.advantage[:, ::stride])
+    dist = act_again(policy, params, post.trajectory)
+    surrogate, clip_fraction = improvement(config, log_ratio(dist, post.trajectory), post.advantage)
     pre_latent = jax.tree.map(lambda x: x[task_index], meta.latent)
     kl_latent = distributions.kl(pre_latent, distributions.standard_normal_like(pre_latent))
     loss = -jnp.mean(surrogate) + config.kl_coef * kl_latent
     if config.optimizer != "trpo":
-        loss -= entropy_bonus(config, dist, post.trajectory.alive[:, ::stride])
+        loss -= entropy_bonus(config, dist, post.trajectory.alive)
     if config.estimator == "emaml":
         loss -= sum(sampling_surrogate(policy, config, p, b, credit) for p, b in pre)
     kl_pre = jnp.zeros(())
     if config.optimizer == "promp" and pre:
-        dists = [act_again(policy, p.policy, latent_again(p, b), b)[0] for p, b in pre]
+        dists = [act_again(policy, p, b.trajectory) for p, b in pre]
         kls = [kl_to_sampling(d, b.trajectory) for d, (_, b) in zip(dists, pre, strict=True)]
         kl_pre = jnp.mean(jnp.stack(kls))
-    kl_policy = kl_to_sampling(dist, post.trajectory, stride)
+    kl_policy = kl_to_sampling(dist, post.trajectory)
     return TaskLoss(loss, kl_policy, kl_pre, kl_latent, clip_fraction)
 
 
@@ -187,27 +194,40 @@ def sampling_surrogate(
     trajectory, total = batch.trajectory, jnp.zeros(())
     z = jax.lax.stop_gradient(trajectory.latent)
     if config.latent_dim > 0:
-        log_ratio = distributions.log_prob(params.latent, z) - trajectory.latent_log_prob
-        total += jnp.sum(improvement(config, log_ratio, credit)[0])
-    _, log_ratio = act_again(policy, params.policy, z, batch)
-    total += jnp.sum(improvement(config, log_ratio, credit)[0] * trajectory.alive)
+        of_latent = distributions.log_prob(params.latent, z) - trajectory.latent_log_prob
+        total += jnp.sum(improvement(config, of_latent, credit)[0])
+    dist = policy.apply(params.policy, trajectory.obs, along_time(z, trajectory.obs))
+    of_actions = log_ratio(dist, trajectory)
+    total += jnp.sum(improvement(config, of_actions, credit)[0] * trajectory.alive)
     return total / trajectory.reward.shape[-1]
 
 
-def mean_task_loss(
+def make_objective(
     policy: Policy,
     config: MetaConfig,
     task_index: Int[Array, " N"],
     batch: Batch,
     reduce: Callable[[PyTree], PyTree],
-    stride: int = 1,
-) -> Callable[[MetaParams], TaskLoss]:
-    """MetaParams -> TaskLoss averaged over the (local) tasks; ``batch`` has axes (S, N)."""
+) -> Objective:
+    """The outer objective in MetaParams on the (local) tasks' ``batch``, leading axes (S, N)."""
     credit = sampling_credit(config, batch, reduce)
+    post = jax.tree.map(lambda x: x[-1], batch.trajectory)
+    stride = config.trpo.curvature_stride
 
-    def mean_loss(meta: MetaParams) -> TaskLoss:
-        one_task = lambda i, b, c: task_loss(policy, config, meta, i, b, c, stride)  # noqa: E731
+    def loss(meta: MetaParams) -> TaskLoss:
+        one_task = lambda i, b, c: task_loss(policy, config, meta, i, b, c)  # noqa: E731
         per_task = jax.vmap(one_task, in_axes=(0, 1, 0))
         return jax.tree.map(jnp.mean, per_task(task_index, batch, credit))
 
-    return mean_loss
+    def act(meta: MetaParams) -> ActionDist:
+        def one_task(i: Array, b: Batch, trajectory: Trajectory) -> ActionDist:
+            params = adapt_again(policy, config, meta, i, b)[-1]
+            return act_again(policy, params, trajectory, stride)
+
+        return jax.vmap(one_task, in_axes=(0, 1, 0))(task_index, batch, post)
+
+    def kl(dist: ActionDist) -> Float[Array, ""]:
+        per_task = jax.vmap(lambda d, t: kl_to_sampling(d, t, stride))
+        return jnp.mean(per_task(dist, post))
+
+    return Objective(loss, act, kl)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax.tree_utils as otu
-from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Bool, Float
 
 from explorax.config import TRPOConfig
@@ -21,11 +20,50 @@ class StepInfo(NamedTuple):
 
 
 def curvature_product(
-    kl: Callable[[PyTree], Float[Array, ""]], params: PyTree, reduce: Callable[[PyTree], PyTree]
+    act: Callable[[PyTree], PyTree],
+    kl: Callable[[PyTree], Float[Array, ""]],
+    params: PyTree,
+    reduce: Callable[[PyTree], PyTree],
 ) -> Callable[[PyTree], PyTree]:
-    """v -> H v, H the Hessian of ``kl`` at ``params``; the gradient is linearised once, here."""
-    _, hessian_vector = jax.linearize(jax.grad(kl), params)
-    return lambda v: reduce(hessian_vector(v))
+    """v -> J' F J v, J the Jacobian of ``act`` at ``params`` and F the Hessian of ``kl`` there.
+
+    Where ``params`` are those that sampled, the gradient of ``kl`` is 0, and this is the Hessian of
+    kl(act(params)) at two thirds of its cost or less: no derivative of a derivative of ``act``. All
+    is linearised once, here.
+    """
+    dist, push = jax.linearize(act, params)
+    pull = jax.linear_transpose(push, params)
+    _, fisher = jax.linearize(jax.grad(kl), dist)
+    return lambda v: reduce(pull(fisher(push(v)))[0])
+
+
+def conjugate_gradients(
+    product: Callable[[PyTree], PyTree], target: PyTree, num_steps: int
+) -> tuple[PyTree, PyTree]:
+    """x with ``product(x)`` about ``target``, and what is left of it: target - product(x).
+
+    ``product`` is called ``num_steps`` times; jax's takes one more, and gives no residual.
+    """
+
+    def dot(a: PyTree, b: PyTree) -> Array:
+        return jnp.asarray(otu.tree_vdot(a, b))
+
+    def ratio(a: Array, b: Array) -> Array:
+        return jnp.where(b > 0.0, a / jnp.where(b > 0.0, b, 1.0), 0.0)
+
+    def step(carry, _):
+        x, residual, direction, size = carry
+        curved = product(direction)
+        length = ratio(size, dot(direction, curved))
+        x = otu.tree_add_scale(x, length, direction)
+        residual = otu.tree_add_scale(residual, -length, curved)
+        new_size = dot(residual, residual)
+        direction = otu.tree_add_scale(residual, ratio(new_size, size), direction)
+        return (x, residual, direction, new_size), None
+
+    start = (otu.tree_zeros_like(target), target, target, dot(target, target))
+    (x, residual, _, _), _ = jax.lax.scan(step, start, length=num_steps)
+    return x, residual
 
 
 def natural_direction(
@@ -36,15 +74,16 @@ def natural_direction(
     def damped(v: PyTree) -> PyTree:
         return otu.tree_add_scale(curvature(v), config.damping, v)
 
-    x, _ = cg(damped, gradient, maxiter=config.num_cg_steps, tol=1e-10)
-    quadratic = otu.tree_vdot(x, damped(x))
+    x, residual = conjugate_gradients(damped, gradient, config.num_cg_steps)
+    quadratic = otu.tree_vdot(x, otu.tree_sub(gradient, residual))  # x.Dx
     scale = jnp.sqrt(2.0 * config.max_kl / jnp.maximum(quadratic, 1e-12))
     return otu.tree_scale(-scale, x)
 
 
 def trust_region_step(
     loss_and_kl: Callable[[PyTree], tuple[Float[Array, ""], Float[Array, ""]]],
-    curvature_kl: Callable[[PyTree], Float[Array, ""]],
+    act: Callable[[PyTree], PyTree],
+    kl: Callable[[PyTree], Float[Array, ""]],
     params: PyTree,
     config: TRPOConfig,
     reduce: Callable[[PyTree], PyTree] = lambda tree: tree,
@@ -53,7 +92,9 @@ def trust_region_step(
 
     Args:
       loss_and_kl: params -> (loss to minimise, mean KL from the sampling policy).
-      curvature_kl: params -> the KL whose Hessian is the metric (a subsample will do).
+      act: params -> action distributions, whose Fisher information is the metric (those of a
+        subsample will do).
+      kl: what ``act`` gives -> its mean KL from the sampling policy, which ``params`` are.
       params: any pytree of floats.
       config: trust region settings.
       reduce: mean over devices of a pytree (identity on one device).
@@ -63,7 +104,7 @@ def trust_region_step(
     """
     (loss, _), gradient = jax.value_and_grad(loss_and_kl, has_aux=True)(params)
     loss, gradient = reduce((loss, gradient))
-    direction = natural_direction(curvature_product(curvature_kl, params, reduce), gradient, config)
+    direction = natural_direction(curvature_product(act, kl, params, reduce), gradient, config)
 
     def candidate(tries: Array) -> PyTree:
         return otu.tree_add_scale(params, config.backtrack_ratio**tries, direction)

@@ -11,7 +11,7 @@ from explorax import distributions
 from explorax.adapt import StepSizes, inner_step, make_batch, task_axes
 from explorax.algos.maesn import maesn
 from explorax.nets import gaussian_mlp_policy
-from explorax.outer import MetaParams, mean_task_loss
+from explorax.outer import MetaParams, make_objective
 from explorax.rollout import TaskParams
 from explorax.types import Gaussian, Trajectory
 from explorax_envs.mjx_env import Carry
@@ -165,9 +165,9 @@ def test_the_outer_gradient_is_that_of_the_library(learning, in_torch):
     learner, learned, index, stages = in_torch
     loss = learner.outer_loss(learning.config, learned, index, *stages)
     loss.backward()
-    mean_loss = mean_task_loss(
+    mean_loss = make_objective(
         learning.policy, learning.config, learning.index, learning.batch, lambda tree: tree
-    )
+    ).loss
     expected, gradient = jax.jit(
         jax.value_and_grad(lambda m: mean_loss(m).loss)
     )(learning.meta)  # fmt: skip

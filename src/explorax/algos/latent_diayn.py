@@ -13,7 +13,7 @@ reward is paid only until one of its episodes has reached the goal.
 Where to read it:
   the reward, q(z | f)             intrinsic.intrinsic_reward, skills.gaussian
   before and after adaptation      intrinsic.before_adaptation, adapt.unroll
-  beta                             intrinsic.coefficient; learned: mean_loss_with_gain
+  beta                             intrinsic.coefficient; learned: objective_with_gain
   phi by maximum likelihood        intrinsic.discriminator_step
   meta-test                        intrinsic.until_success
 """
@@ -44,8 +44,8 @@ from explorax.intrinsic import (
 )
 from explorax.meta_update import MetaLearner, MetaState, Method
 from explorax.nets import Policy
-from explorax.optimizers import OuterState, init_outer, minimise_loss, outer_step
-from explorax.outer import MetaParams, TaskLoss, mean_task_loss
+from explorax.optimizers import OuterState, init_outer, minimise, outer_step
+from explorax.outer import MetaParams, Objective, make_objective
 from explorax.types import Env, Gaussian, Metrics, PyTree, Task
 
 PHI = 0xD1A
@@ -167,9 +167,9 @@ def improve(
     """The outer step on all but phi, as ``optimizers.outer_step``; then phi's own steps."""
     meta, gain = meta_params(params), params.log_gain
     if intrinsic.config.schedule == "learned":
-        mean_loss = mean_loss_with_gain(intrinsic, policy, config, task_index, batch, reduce)
-        (meta, gain), outer, metrics = minimise_loss(
-            mean_loss, WithGain(meta, gain), state.outer, config, reduce
+        objective = objective_with_gain(intrinsic, policy, config, task_index, batch, reduce)
+        (meta, gain), outer, metrics = minimise(
+            objective, WithGain(meta, gain), state.outer, config, reduce
         )
     else:
         meta, outer, metrics = outer_step(
@@ -186,23 +186,26 @@ def improve(
     return learned, LatentSkillOuter(outer, adam), metrics
 
 
-def mean_loss_with_gain(
+def objective_with_gain(
     intrinsic: Intrinsic,
     policy: Policy,
     config: MetaConfig,
     task_index: Int[Array, " N"],
     batch: Batch,
     reduce: Callable[[PyTree], PyTree],
-) -> Callable[[int], Callable[[WithGain], TaskLoss]]:
-    """Stride -> ``outer.mean_task_loss`` whose gradient reaches beta, through the inner step."""
+) -> Objective:
+    """``outer.make_objective`` whose gradients reach beta too, through the inner step."""
 
-    def mean_loss(stride: int, learned: WithGain) -> TaskLoss:
-        coef = coefficient(intrinsic.config, learned.log_gain, jnp.zeros((), jnp.int32))
+    def given(log_gain: Array) -> Objective:
+        coef = coefficient(intrinsic.config, log_gain, jnp.zeros((), jnp.int32))
         weigh = jax.vmap(jax.vmap(again_weighted, in_axes=(0, None)), in_axes=(0, None))
-        again = weigh(batch, coef)
-        return mean_task_loss(policy, config, task_index, again, reduce, stride)(learned.meta)
+        return make_objective(policy, config, task_index, weigh(batch, coef), reduce)
 
-    return lambda stride: partial(mean_loss, stride)
+    return Objective(
+        loss=lambda learned: given(learned.log_gain).loss(learned.meta),
+        act=lambda learned: given(learned.log_gain).act(learned.meta),
+        kl=make_objective(policy, config, task_index, batch, reduce).kl,
+    )
 
 
 def adapt(
