@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from explorax import meta_update, parallel, trials
+from explorax import meta_update, nets, parallel, trials
 from explorax.algos.rl2 import rl2
 from explorax.returns import discounted_returns
 from explorax.types import Percept
@@ -100,18 +101,35 @@ def test_remembering_by_hand():
     rng = np.random.default_rng(0)
     memory, obs, action = (rng.normal(size=n).astype(np.float32) for n in (6, 2, 2))
     percept = Percept(jnp.array(obs), jnp.array(action), jnp.float32(-0.7), jnp.float32(1.0))
-    gates = jax.device_get(theta["remember"]["params"])
+    gru = jax.device_get(theta["remember"]["params"])
     x = np.concatenate([obs, action, [-0.7, 1.0]])
-
-    def linear(name, value):
-        return value @ gates[name]["kernel"] + gates[name].get("bias", 0.0)
-
+    of_inputs = np.split(x @ gru["inputs"]["kernel"] + gru["inputs"]["bias"], 3)
+    of_memory = np.split(memory @ gru["memory"]["kernel"], 3)
     sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
-    reset = sigmoid(linear("ir", x) + linear("hr", memory))
-    update = sigmoid(linear("iz", x) + linear("hz", memory))
-    new = np.tanh(linear("in", x) + reset * linear("hn", memory))
+    reset, update = (sigmoid(of_inputs[i] + of_memory[i]) for i in (0, 1))
+    new = np.tanh(of_inputs[2] + reset * (of_memory[2] + gru["bias"]))
     expected = (1 - update) * new + update * memory
     np.testing.assert_allclose(POLICY.remember(theta, memory, percept), expected, atol=1e-6)
+
+
+def test_the_memory_is_flaxs():
+    """``flax.linen.GRUCell`` of the same weights does the same; its first ones are as large."""
+    size, gru, cell = 64, nets.GRU(64), nn.GRUCell(64)
+    key, memory = jax.random.key(0), jax.random.normal(jax.random.key(1), (5, size))
+    inputs = jax.random.normal(jax.random.key(2), (5, 32))
+    ours = gru.init(key, memory, inputs)["params"]
+    ours["bias"] = ours["bias"] + 0.3
+    theirs = cell.init(key, memory, inputs)["params"]
+    for name, letter in (("inputs", "i"), ("memory", "h")):
+        kernels = jnp.split(ours[name]["kernel"], 3, axis=1)
+        for gate, kernel in zip("rzn", kernels, strict=True):
+            flaxs = theirs[letter + gate]
+            assert np.isclose(np.std(kernel), np.std(flaxs["kernel"]), rtol=0.1)
+            flaxs["kernel"] = kernel
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(size), atol=1e-5)
+    theirs["hn"]["bias"] = ours["bias"]
+    expected, _ = cell.apply({"params": theirs}, memory, inputs)
+    np.testing.assert_allclose(gru.apply({"params": ours}, memory, inputs), expected, atol=1e-6)
 
 
 def test_advantages_reach_over_the_end_of_an_episode():
