@@ -14,9 +14,8 @@ from rich.console import Console
 from scipy import stats
 
 from config_json import settings_id
-from explorax.adapt import task_axes
 from explorax.nets import Policy
-from explorax.rollout import TaskParams, returns_and_success, rollout
+from explorax.rollout import TaskParams, returns_and_success, rollout, task_axes
 from explorax.sinks import finite_or_none, read_jsonl
 from explorax.types import Env, Gaussian, Task
 from run_directory import RunDirectory

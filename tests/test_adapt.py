@@ -16,13 +16,12 @@ from explorax.adapt import (
     make_batch,
     per_task,
     policy_objective,
-    task_axes,
     unroll,
 )
 from explorax.config import MetaConfig
 from explorax.estimators import SURROGATES
 from explorax.nets import gaussian_mlp_policy
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import TaskParams, rollout, task_axes
 from explorax.types import Gaussian
 from explorax_envs.point import Point
 from trees import assert_close

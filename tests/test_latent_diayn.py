@@ -10,12 +10,12 @@ import pytest
 
 from compilations import compilations, host_operations
 from explorax import intrinsic, meta_update, parallel
-from explorax.adapt import make_batch, task_axes
+from explorax.adapt import make_batch
 from explorax.algos import latent_diayn
 from explorax.algos.maesn import maesn
 from explorax.config import LatentSkillConfig
 from explorax.nets import Discriminator, Policy
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import TaskParams, rollout, task_axes
 from explorax.types import Gaussian, Trajectory
 from explorax.varied import over_seeds
 from explorax_envs.point import Point

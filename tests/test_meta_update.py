@@ -10,13 +10,13 @@ import pytest
 
 from compilations import compilations, host_operations
 from explorax import meta_update, metatest, parallel
-from explorax.adapt import StepSizes, latent_objective, make_batch, task_axes
+from explorax.adapt import StepSizes, latent_objective, make_batch
 from explorax.algos.latent_space import latent_space
 from explorax.algos.maesn import maesn
 from explorax.algos.maml import maml
 from explorax.algos.rl2 import rl2
 from explorax.config import MetaConfig
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import TaskParams, rollout, task_axes
 from explorax.types import Gaussian
 from explorax.varied import over_seeds
 from explorax_envs.point import Point

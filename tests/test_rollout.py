@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from explorax.adapt import task_axes
 from explorax.nets import Policy
-from explorax.rollout import TaskParams, returns_and_success, rollout
+from explorax.rollout import TaskParams, returns_and_success, rollout, task_axes
 from explorax.types import Gaussian
 from explorax_envs.point import Point
 

@@ -13,11 +13,10 @@ from benchmarks.cases import Case, config_of, has_parts, metatest_of
 from benchmarks.flops import policy_flops
 from config import Config, RunConfig
 from errors import UsageError
-from explorax.adapt import task_axes
 from explorax.meta_update import MetaLearner, MetaState, sample_stages
 from explorax.nets import Policy
 from explorax.parallel import everywhere, over_tasks, replicate, task_mesh
-from explorax.rollout import TaskParams, rollout
+from explorax.rollout import TaskParams, rollout, task_axes
 from explorax.train import compile_chunk
 from explorax.types import Env, Gaussian, PyTree, Task
 from learners import Setup, first_state, set_up

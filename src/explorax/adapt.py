@@ -12,7 +12,7 @@ from explorax import distributions, returns
 from explorax.config import Adapt, MetaConfig
 from explorax.estimators import SURROGATES, Surrogate, loglik
 from explorax.nets import Policy
-from explorax.rollout import TaskParams, rollout, stage_keys
+from explorax.rollout import TaskParams, rollout, stage_keys, task_axes
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
 
 
@@ -164,11 +164,6 @@ def inner_step(
         )
         adapted = adapted._replace(policy=theta)
     return adapted
-
-
-def task_axes(adapt: Adapt) -> TaskParams:
-    """Which of TaskParams has a task axis: theta only where the inner step moves it."""
-    return TaskParams(latent=0, policy=None if adapt == "latents" else 0)  # pyright: ignore
 
 
 def per_task(adapt: Adapt, params: TaskParams, num_tasks: int) -> TaskParams:

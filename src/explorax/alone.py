@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from explorax.adapt import Batch, for_each, make_batch, task_axes
+from explorax.adapt import Batch, for_each, make_batch
 from explorax.config import MetaConfig
 from explorax.curiosity import Bonus, make_bonus
 from explorax.nets import Policy
 from explorax.optimizers import init_outer, outer_step
 from explorax.outer import MetaParams
-from explorax.rollout import TaskParams, rollout, stage_keys
+from explorax.rollout import TaskParams, rollout, stage_keys, task_axes
 from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
 from explorax.varied import with_values
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import distributions
+from explorax.config import Adapt
 from explorax.nets import Policy
 from explorax.types import ActionDist, Env, Gaussian, Percept, PyTree, Task, Trajectory
 
@@ -18,6 +19,11 @@ class TaskParams(NamedTuple):
 
     latent: Gaussian  # N(mu_i, sigma_i), leaves (L,)
     policy: PyTree  # theta
+
+
+def task_axes(adapt: Adapt) -> TaskParams:
+    """Which of TaskParams has a task axis: theta only where the inner step moves it."""
+    return TaskParams(latent=0, policy=None if adapt == "latents" else 0)  # pyright: ignore
 
 
 class RolloutStreams(NamedTuple):
@@ -101,8 +107,8 @@ def rollout_given(
 ) -> Trajectory:
     """One episode per task, latent and key (N,); each keeps its latent from beginning to end."""
     certain = Gaussian(latents, jnp.full_like(latents, -jnp.inf))  # z is this latent
-    axes = TaskParams(latent=0, policy=None)  # pyright: ignore
-    trajectory = rollout(env, policy, TaskParams(certain, theta), axes, tasks, keys[:, None])
+    params, axes = TaskParams(certain, theta), task_axes("latents")
+    trajectory = rollout(env, policy, params, axes, tasks, keys[:, None])
     return jax.tree.map(lambda x: x[:, 0], trajectory)
 
 

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax import distributions
-from explorax.adapt import Batch, make_batch, task_axes
+from explorax.adapt import Batch, make_batch
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.optimizers import OuterState, ppo_outer_step
 from explorax.outer import MetaParams, TaskLoss, entropy_bonus, improvement, kl_to_sampling
-from explorax.rollout import TaskParams, next_episode, nothing_to_recall, stage_keys
+from explorax.rollout import TaskParams, next_episode, nothing_to_recall, stage_keys, task_axes
 from explorax.types import ActionDist, Env, Gaussian, Metrics, Percept, PyTree, Task, Trajectory
 
 

@@ -8,11 +8,11 @@ import pytest
 from benchmarks import host_env as host
 from benchmarks.cases import Case
 from explorax import distributions
-from explorax.adapt import StepSizes, inner_step, make_batch, task_axes
+from explorax.adapt import StepSizes, inner_step, make_batch
 from explorax.algos.maesn import maesn
 from explorax.nets import gaussian_mlp_policy
 from explorax.outer import MetaParams, make_objective
-from explorax.rollout import TaskParams
+from explorax.rollout import TaskParams, task_axes
 from explorax.types import Gaussian, Trajectory
 from explorax_envs.mjx_env import Carry
 from explorax_envs.push import Push, sample_tasks
