@@ -89,7 +89,7 @@ def act_again(
 
 
 def log_ratio(dist: ActionDist, trajectory: Trajectory) -> Float[Array, "K T"]:
-    """log of new over sampling probability of the recorded actions."""
+    """log pi_new - log pi_sampling of the recorded actions."""
     return distributions.log_prob(dist, trajectory.action) - trajectory.log_prob
 
 

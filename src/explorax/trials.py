@@ -12,12 +12,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from explorax import distributions
 from explorax.adapt import Batch, make_batch
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.optimizers import OuterState, ppo_outer_step
-from explorax.outer import MetaParams, TaskLoss, entropy_bonus, improvement, kl_to_sampling
+from explorax.outer import (
+    MetaParams,
+    TaskLoss,
+    entropy_bonus,
+    improvement,
+    kl_to_sampling,
+    log_ratio,
+)
 from explorax.rollout import TaskParams, next_episode, nothing_to_recall, stage_keys, task_axes
 from explorax.types import ActionDist, Env, Gaussian, Metrics, Percept, PyTree, Task, Trajectory
 
@@ -150,8 +156,8 @@ def trial_loss(policy: Policy, config: MetaConfig, theta: PyTree, batch: Batch) 
     trials = join_episodes(batch.trajectory)
     percepts = percepts_again(trials, horizon=batch.trajectory.reward.shape[-1])
     dist = act_again(policy, theta, percepts)
-    log_ratio = distributions.log_prob(dist, trials.action) - trials.log_prob
-    surrogate, clip_fraction = improvement(config, log_ratio, _join(batch.advantage))
+    advantage = _join(batch.advantage)
+    surrogate, clip_fraction = improvement(config, log_ratio(dist, trials), advantage)
     nothing = jnp.zeros(())
     return TaskLoss(
         loss=-jnp.mean(surrogate) - entropy_bonus(config, dist, trials.alive),
