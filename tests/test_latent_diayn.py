@@ -13,9 +13,10 @@ from explorax import intrinsic, meta_update, parallel
 from explorax.adapt import make_batch
 from explorax.algos import latent_diayn
 from explorax.algos.maesn import maesn
-from explorax.config import LatentSkillConfig
+from explorax.config import LatentSkillConfig, TRPOConfig
 from explorax.nets import Discriminator, Policy
 from explorax.rollout import TaskParams, rollout, task_axes
+from explorax.trust_region import curvature_product
 from explorax.types import Gaussian, Trajectory
 from explorax.varied import over_seeds
 from explorax_envs.point import Point
@@ -170,13 +171,27 @@ def test_without_a_weight_it_adapts_as_maesn_bit_for_bit():
     assert np.all(np.std(got.episode_advantage, axis=-1) > 0.5), "nothing was adapted"
 
 
-def loss_of_gain(config, policy, params, batch, log_gain):
-    """The outer loss with beta's logarithm ``log_gain`` above its start."""
+def with_gain(config, policy, params, batch):
+    """The outer objective, and what is learned with beta's logarithm so far above its start."""
     objective = latent_diayn.objective_with_gain(
         REWARD, policy, config, jnp.array([2, 0]), batch, lambda tree: tree
     )
     meta = latent_diayn.meta_params(params)
-    return objective.loss(latent_diayn.WithGain(meta, log_gain)).loss
+    return objective, lambda log_gain: latent_diayn.WithGain(meta, log_gain)
+
+
+def loss_of_gain(config, policy, params, batch, log_gain):
+    objective, learned = with_gain(config, policy, params, batch)
+    return objective.loss(learned(log_gain)).loss
+
+
+def curvature_of_gain(config, policy, params, batch, log_gain):
+    """beta's own entry of what trpo takes for the curvature."""
+    objective, learned = with_gain(config, policy, params, batch)
+    at = learned(log_gain)
+    product = curvature_product(objective.act, objective.kl, at, lambda tree: tree)
+    zero = jax.tree.map(jnp.zeros_like, at)
+    return product(zero._replace(log_gain=jnp.ones_like(log_gain))).log_gain
 
 
 @pytest.mark.parametrize("adapt", ["latents", "both"])
@@ -210,7 +225,22 @@ def test_beta_may_change_though_nothing_differs():
     )
     loss = jax.jit(partial(loss_of_gain, MAESN, policy, params, batch))
     assert jax.grad(loss)(0.1) == 0.0
-    assert jax.jvp(jax.grad(loss), (0.1,), (1.0,))[1] == 0.0
+    assert curvature_of_gain(MAESN, policy, params, batch, jnp.float32(0.1)) == 0.0
+
+
+def test_the_curvature_reaches_beta():
+    """Where the episodes were sampled it is the second derivative of the KL."""
+    config = dataclasses.replace(MAESN, optimizer="trpo", trpo=TRPOConfig(curvature_stride=1))
+    policy, params, batch = sampled()
+
+    def kl(log_gain):
+        objective, learned = with_gain(config, policy, params, batch)
+        return objective.loss(learned(log_gain)).kl_policy
+
+    second = jax.jit(jax.grad(jax.grad(kl)))(0.0)
+    curvature = jax.jit(partial(curvature_of_gain, config, policy, params, batch))(jnp.zeros(()))
+    assert second > 1e-5
+    np.testing.assert_allclose(curvature, second, rtol=1e-3)
 
 
 def test_a_batch_under_its_own_beta_is_the_recorded_one():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from explorax import meta_update
+from explorax import distributions, meta_update
 from explorax.adapt import Batch
 from explorax.config import MetaConfig, PPOConfig, TRPOConfig
 from explorax.nets import gaussian_mlp_policy
@@ -106,13 +106,20 @@ def test_meta_gradient_matches_finite_differences(
     assert np.count_nonzero(np.abs(gradient) > 1e-6) > len(flat) // 3
 
 
-@pytest.mark.parametrize(("adapt", "latent_dim"), [("latents", 2), ("params", 0), ("both", 2)])
-def test_curvature_is_the_hessian_of_the_kl_after_adaptation(adapt, latent_dim):
+@pytest.mark.parametrize(
+    ("adapt", "latent_dim", "num_inner_steps", "estimator"),
+    [("latents", 2, 1, "loglik"), ("params", 0, 2, "dice"), ("both", 2, 1, "loglik")],
+)
+def test_curvature_is_the_hessian_of_the_kl_after_adaptation(
+    adapt, latent_dim, num_inner_steps, estimator
+):
     config = dataclasses.replace(
         BASE,
         optimizer="trpo",
         adapt=adapt,
         latent_dim=latent_dim,
+        num_inner_steps=num_inner_steps,
+        estimator=estimator,
         trpo=TRPOConfig(curvature_stride=1),
     )
     policy, meta, batch = problem(config, shift=0.0)
@@ -127,14 +134,21 @@ def test_curvature_is_the_hessian_of_the_kl_after_adaptation(adapt, latent_dim):
 
 
 def test_the_curvature_of_every_other_step_is_theirs():
+    """Episodes that have ended count to their end."""
     config = dataclasses.replace(BASE, optimizer="trpo", trpo=TRPOConfig(curvature_stride=2))
     policy, meta, batch = problem(config, shift=0.1)
+    alive = batch.trajectory.alive.at[:, :, 1, 7:].set(0.0).at[:, 1, 2, 3:].set(0.0)
+    batch = batch._replace(trajectory=batch.trajectory._replace(alive=alive))
     objective = make_objective(policy, config, TASK_INDEX, batch, alone)
-    dist = objective.act(meta)
     every = dataclasses.replace(config, trpo=TRPOConfig(curvature_stride=1))
     whole = make_objective(policy, every, TASK_INDEX, batch, alone)
+    dist = objective.act(meta)
     np.testing.assert_allclose(dist.mean, whole.act(meta).mean[:, :, ::2], rtol=1e-5)
-    assert objective.kl(dist) > 0.0
+    sampling, counts = jax.tree.map(
+        lambda x: x[-1, :, :, ::2], (batch.trajectory.action_dist, alive)
+    )
+    of_tasks = jnp.average(distributions.kl(sampling, dist), axis=(1, 2), weights=counts)
+    np.testing.assert_allclose(objective.kl(dist), np.mean(of_tasks), rtol=1e-5)
     np.testing.assert_allclose(whole.kl(whole.act(meta)), whole.loss(meta).kl_policy, rtol=1e-5)
 
 

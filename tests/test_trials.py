@@ -118,15 +118,20 @@ def test_the_memory_is_flaxs():
     key, memory = jax.random.key(0), jax.random.normal(jax.random.key(1), (5, size))
     inputs = jax.random.normal(jax.random.key(2), (5, 32))
     ours = gru.init(key, memory, inputs)["params"]
-    ours["bias"] = ours["bias"] + 0.3
     theirs = cell.init(key, memory, inputs)["params"]
-    for name, letter in (("inputs", "i"), ("memory", "h")):
-        kernels = jnp.split(ours[name]["kernel"], 3, axis=1)
-        for gate, kernel in zip("rzn", kernels, strict=True):
-            flaxs = theirs[letter + gate]
-            assert np.isclose(np.std(kernel), np.std(flaxs["kernel"]), rtol=0.1)
-            flaxs["kernel"] = kernel
-    np.testing.assert_allclose(kernel.T @ kernel, np.eye(size), atol=1e-5)
+    blocks = jnp.split(ours["memory"]["kernel"], 3, axis=1)
+    for block in blocks:
+        np.testing.assert_allclose(block.T @ block, np.eye(size), atol=1e-5)
+    assert np.abs(blocks[0] - blocks[1]).max() > 0.1 < np.abs(blocks[1] - blocks[2]).max()
+    spread = [np.std(x) for x in (ours["inputs"]["kernel"], theirs["in"]["kernel"])]
+    np.testing.assert_allclose(*spread, rtol=0.1)
+    # biases are 0 at first
+    ours["inputs"]["bias"] = jax.random.normal(jax.random.key(3), (3 * size,))
+    ours["bias"] = jax.random.normal(jax.random.key(4), (size,))
+    for part, letter in (("inputs", "i"), ("memory", "h")):
+        for name, value in ours[part].items():
+            for gate, of_gate in zip("rzn", jnp.split(value, 3, axis=-1), strict=True):
+                theirs[letter + gate][name] = of_gate
     theirs["hn"]["bias"] = ours["bias"]
     expected, _ = cell.apply({"params": theirs}, memory, inputs)
     np.testing.assert_allclose(gru.apply({"params": ours}, memory, inputs), expected, atol=1e-6)

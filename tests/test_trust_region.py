@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse.linalg
 from jax.flatten_util import ravel_pytree
 
+from explorax import distributions
 from explorax.config import TRPOConfig
 from explorax.trust_region import (
     conjugate_gradients,
@@ -14,6 +15,7 @@ from explorax.trust_region import (
     natural_direction,
     trust_region_step,
 )
+from explorax.types import Gaussian, SkillChoice
 
 CONFIG = TRPOConfig(damping=0.0)
 
@@ -46,6 +48,32 @@ def test_curvature_product_is_that_of_the_jacobian():
 
     product = curvature_product(act, kl, params, same)(unravel(vector))
     np.testing.assert_allclose(ravel_pytree(product)[0], 16.0 * matrix @ vector, rtol=1e-4)
+
+
+def test_curvature_of_choices_is_the_hessian_of_their_kl():
+    """Skills with residual actions, whose distribution is no Gaussian."""
+    features = jax.random.normal(jax.random.key(0), (20, 3))
+    params = {
+        "logits": jax.random.normal(jax.random.key(1), (3, 4)),
+        "mean": jnp.ones((3, 2)),
+        "log_std": jnp.array([-0.5, 0.3]),
+    }
+
+    def act(p):
+        mean = jnp.tanh(features @ p["mean"])
+        residual = Gaussian(mean, jnp.broadcast_to(p["log_std"], mean.shape))
+        return SkillChoice(jnp.tanh(features @ p["logits"]), residual)
+
+    sampling = act(params)
+
+    def kl(dist):
+        return jnp.mean(distributions.kl(sampling, dist))
+
+    flat, unravel = ravel_pytree(params)
+    hessian = jax.hessian(lambda x: kl(act(unravel(x))))(flat)
+    product = curvature_product(act, kl, params, same)
+    rows = jax.vmap(lambda v: ravel_pytree(product(unravel(v)))[0])(jnp.eye(len(flat)))
+    np.testing.assert_allclose(rows, hessian, atol=1e-5 * np.abs(hessian).max())
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 6, 20])

@@ -13,7 +13,7 @@ from explorax.config import Adapt, MetaConfig
 from explorax.estimators import SURROGATES, Surrogate, loglik
 from explorax.nets import Policy
 from explorax.rollout import TaskParams, rollout, stage_keys, task_axes
-from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
+from explorax.types import ActionDist, Env, Gaussian, PyTree, Task, Trajectory
 
 
 class StepSizes(NamedTuple):
@@ -119,9 +119,16 @@ def policy_objective(
     """J = mean_{k,t} log pi_theta(a_kt | s_kt, z_k) A_kt, or another surrogate of it."""
     trajectory = batch.trajectory
     z = jax.lax.stop_gradient(trajectory.latent)
-    dist = policy.apply(params, trajectory.obs, along_time(z, trajectory.obs))
+    dist = act_given(policy, params, z, trajectory.obs)
     log_prob = distributions.log_prob(dist, trajectory.action)
     return jnp.mean(surrogate(log_prob, batch.advantage))
+
+
+def act_given(
+    policy: Policy, theta: PyTree, latent: Float[Array, "*batch L"], obs: Float[Array, "*batch T O"]
+) -> ActionDist:
+    """The action distributions at all steps of episodes that keep their latent."""
+    return policy.apply(theta, obs, along_time(latent, obs))
 
 
 def along_time(

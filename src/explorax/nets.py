@@ -138,8 +138,9 @@ def orthogonal_blocks(key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> 
 class GRU(nn.Module):
     """A gated recurrent unit (Cho et al. 2014, arXiv 1406.1078) as ``flax.linen.GRUCell`` is.
 
-    All gates by one product of the inputs and one of the memory, where flax has three each: 1.4
-    times as fast, with its gradient, on a CPU.
+    There as here the reset gate acts after the memory's product; in the paper before it. All gates
+    take one product of the inputs and one of the memory, flax's three each: 1.4 times as fast, with
+    the gradient, on a CPU.
     """
 
     size: int

@@ -1,7 +1,7 @@
 """The outer optimisers: ppo, promp (ppo with a KL penalty before adaptation) and trpo."""
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,12 +77,12 @@ def minimise(
 
 
 def ppo_outer_step(
-    mean_loss: Callable[[MetaParams], TaskLoss],
-    meta: MetaParams,
+    mean_loss: Callable[[PyTree], TaskLoss],
+    learned: PyTree,
     state: OuterState,
     config: MetaConfig,
     reduce: Callable[[PyTree], PyTree],
-) -> tuple[MetaParams, OuterState, Metrics]:
+) -> tuple[PyTree, OuterState, Metrics]:
     """A few full-batch Adam steps on the clipped surrogate (Schulman 2017, eq. 7).
 
     For promp the loss has a penalty on the KL from the pre-update sampling policies, whose weight
@@ -95,21 +95,20 @@ def ppo_outer_step(
     optimizer = adam_optimizer(config)
 
     def epoch(carry, _):
-        meta, adam = carry
+        learned, adam = carry
 
-        def loss(m: MetaParams):
-            terms = mean_loss(m)
+        def loss(x: PyTree):
+            terms = mean_loss(x)
             return terms.loss + state.kl_coef * terms.kl_pre, terms
 
-        gradient, terms = jax.grad(loss, has_aux=True)(meta)
+        gradient, terms = jax.grad(loss, has_aux=True)(learned)
         gradient, terms = reduce((gradient, terms))
-        updates, adam = optimizer.update(gradient, adam, meta)
+        updates, adam = optimizer.update(gradient, adam, learned)
         norm = optax.tree_utils.tree_norm(gradient)
-        meta = cast(MetaParams, optax.apply_updates(meta, updates))
-        return (meta, adam), (terms, norm)
+        return (optax.apply_updates(learned, updates), adam), (terms, norm)
 
-    (meta, adam), (terms, norm) = jax.lax.scan(
-        epoch, (meta, state.adam), length=config.ppo.num_epochs
+    (learned, adam), (terms, norm) = jax.lax.scan(
+        epoch, (learned, state.adam), length=config.ppo.num_epochs
     )
     last = jax.tree.map(lambda x: x[-1], terms)
     metrics = {
@@ -121,7 +120,7 @@ def ppo_outer_step(
     if config.optimizer == "promp":
         metrics |= {"kl_pre": last.kl_pre, "kl_coef": kl_coef}
         kl_coef = adapted_kl_coef(kl_coef, last.kl_pre, config.promp.target_kl)
-    return meta, OuterState(adam, kl_coef), metrics
+    return learned, OuterState(adam, kl_coef), metrics
 
 
 def adapted_kl_coef(
@@ -149,8 +148,8 @@ def trpo_outer_step(
 ) -> tuple[PyTree, Metrics]:
     """One trust-region step on all that is learned: theta, the latents and alpha together."""
 
-    def loss_and_kl(learned: PyTree):
-        terms = objective.loss(learned)
+    def loss_and_kl(x: PyTree):
+        terms = objective.loss(x)
         return terms.loss, terms.kl_policy
 
     learned, info = trust_region_step(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from explorax import distributions, returns
-from explorax.adapt import Batch, StepSizes, along_time, inner_step
+from explorax.adapt import Batch, StepSizes, act_given, inner_step
 from explorax.config import MetaConfig
 from explorax.nets import Policy
 from explorax.rollout import TaskParams
@@ -39,7 +39,7 @@ class Objective(NamedTuple):
     loss: Callable[[PyTree], TaskLoss]
     """learned -> loss averaged over the (local) tasks"""
     act: Callable[[PyTree], ActionDist]
-    """learned -> actions after adaptation, leaves (N, K, T / trpo.curvature_stride, ...)"""
+    """learned -> actions after adaptation at every trpo.curvature_stride-th step, axes (N, K, T)"""
     kl: Callable[[ActionDist], Float[Array, ""]]
     """what ``act`` gives -> its mean KL from the sampling policy, nats"""
 
@@ -73,7 +73,7 @@ def at_stages(batch: Batch) -> list[Batch]:
 def act_again(
     policy: Policy, params: TaskParams, trajectory: Trajectory, stride: int = 1
 ) -> ActionDist:
-    """Action distributions of recorded episodes under ``params``, leaves (K, T / stride, ...).
+    """Action distributions of recorded episodes under ``params``, every n-th step's.
 
     z = mu + eps * sigma from the recorded eps: a gradient reaches mu and sigma through it.
 
@@ -85,7 +85,7 @@ def act_again(
     """
     latent = distributions.sample(params.latent, trajectory.latent_noise)
     obs = trajectory.obs[:, ::stride]
-    return policy.apply(params.policy, obs, along_time(latent, obs))
+    return act_given(policy, params.policy, latent, obs)
 
 
 def log_ratio(dist: ActionDist, trajectory: Trajectory) -> Float[Array, "K T"]:
@@ -94,10 +94,10 @@ def log_ratio(dist: ActionDist, trajectory: Trajectory) -> Float[Array, "K T"]:
 
 
 def improvement(
-    config: MetaConfig, log_ratio: Float[Array, "*shape"], advantage: Float[Array, "*#shape"]
+    config: MetaConfig, log_ratios: Float[Array, "*shape"], advantage: Float[Array, "*#shape"]
 ) -> tuple[Float[Array, "*shape"], Float[Array, ""]]:
     """ratio * advantage, clipped unless for trpo (Schulman 2017, eq. 7); the share held back."""
-    ratio = jnp.exp(log_ratio)
+    ratio = jnp.exp(log_ratios)
     surrogate = ratio * advantage
     if config.optimizer == "trpo":
         return surrogate, jnp.zeros(())
@@ -156,7 +156,7 @@ def entropy_bonus(
 
 
 def kl_to_sampling(dist: ActionDist, trajectory: Trajectory, stride: int = 1) -> Float[Array, ""]:
-    """Mean action KL(sampling || new) in nats; ``dist`` has leading axes (K, T / stride)."""
+    """Mean action KL(sampling || new) in nats; ``dist`` is every n-th step's, axes (K, T)."""
     old, alive = jax.tree.map(lambda x: x[:, ::stride], (trajectory.action_dist, trajectory.alive))
     return jnp.mean(distributions.kl(old, dist), where=alive > 0)
 
@@ -196,7 +196,7 @@ def sampling_surrogate(
     if config.latent_dim > 0:
         of_latent = distributions.log_prob(params.latent, z) - trajectory.latent_log_prob
         total += jnp.sum(improvement(config, of_latent, credit)[0])
-    dist = policy.apply(params.policy, trajectory.obs, along_time(z, trajectory.obs))
+    dist = act_given(policy, params.policy, z, trajectory.obs)
     of_actions = log_ratio(dist, trajectory)
     total += jnp.sum(improvement(config, of_actions, credit)[0] * trajectory.alive)
     return total / trajectory.reward.shape[-1]

@@ -69,7 +69,7 @@ def conjugate_gradients(
 def natural_direction(
     curvature: Callable[[PyTree], PyTree], gradient: PyTree, config: TRPOConfig
 ) -> PyTree:
-    """Descent step s = -sqrt(2 max_kl / x.Dx) x with D x = gradient, D = H + damping I."""
+    """Descent step s = -sqrt(2 max_kl / x.Dx) x with D x = gradient, D = curvature + damping I."""
 
     def damped(v: PyTree) -> PyTree:
         return otu.tree_add_scale(curvature(v), config.damping, v)
