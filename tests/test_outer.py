@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from explorax import distributions, meta_update
 from explorax.adapt import Batch
-from explorax.config import MetaConfig, PPOConfig, TRPOConfig
+from explorax.config import MetaConfig, PPOConfig, ProMPConfig, TRPOConfig
 from explorax.nets import gaussian_mlp_policy
 from explorax.optimizers import adapted_kl_coef
 from explorax.outer import (
@@ -262,4 +262,14 @@ def test_promp_penalises_what_changes_before_adaptation():
 
 @pytest.mark.parametrize(("kl", "factor"), [(0.006, 0.5), (0.007, 1.0), (0.014, 1.0), (0.016, 2.0)])
 def test_promps_weight_follows_the_kl(kl, factor):
-    np.testing.assert_allclose(adapted_kl_coef(jnp.float32(0.1), kl, 0.01), 0.1 * factor, rtol=1e-6)
+    config = ProMPConfig(init_kl_coef=0.02, target_kl=0.01)
+    adapted = adapted_kl_coef(jnp.float32(0.1), kl, config)
+    np.testing.assert_allclose(adapted, 0.1 * factor, rtol=1e-6)
+
+
+def test_promps_weight_does_not_fade_away():
+    """It once was 0 after 150 meta-iterations of small KLs, for good."""
+    weight, config = jnp.float32(0.02), ProMPConfig(init_kl_coef=0.02)
+    for _ in range(200):
+        weight = adapted_kl_coef(weight, jnp.float32(0.001), config)
+    np.testing.assert_allclose(adapted_kl_coef(weight, jnp.float32(1.0), config), 0.04, rtol=1e-6)

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from explorax.adapt import Batch
-from explorax.config import MetaConfig
+from explorax.config import MetaConfig, ProMPConfig
 from explorax.nets import Policy
 from explorax.outer import MetaParams, Objective, TaskLoss, make_objective
 from explorax.trust_region import trust_region_step
@@ -119,16 +119,20 @@ def ppo_outer_step(
     kl_coef = state.kl_coef
     if config.optimizer == "promp":
         metrics |= {"kl_pre": last.kl_pre, "kl_coef": kl_coef}
-        kl_coef = adapted_kl_coef(kl_coef, last.kl_pre, config.promp.target_kl)
+        kl_coef = adapted_kl_coef(kl_coef, last.kl_pre, config.promp)
     return learned, OuterState(adam, kl_coef), metrics
 
 
 def adapted_kl_coef(
-    kl_coef: Float[Array, ""], kl: Float[Array, ""], target: float
+    kl_coef: Float[Array, ""], kl: Float[Array, ""], config: ProMPConfig
 ) -> Float[Array, ""]:
-    """Halved where the KL was below 2/3 of its target, doubled where above 3/2 of it."""
+    """Halved where the KL was below 2/3 of its target, doubled where above 3/2 of it.
+
+    It does not fall below its start: from next to 0 it would take too long to rise again.
+    """
+    target = config.target_kl
     factor = jnp.where(kl < target / 1.5, 0.5, jnp.where(kl > 1.5 * target, 2.0, 1.0))
-    return kl_coef * factor
+    return jnp.maximum(kl_coef * factor, config.init_kl_coef)
 
 
 def adam_optimizer(config: MetaConfig) -> optax.GradientTransformation:
