@@ -89,7 +89,7 @@ class PPOConfig:
 class ProMPConfig:
     """What ProMP (Rothfuss 2018) adds to ppo: a KL penalty on the pre-update policies."""
 
-    init_kl_coef: float = 5e-4
+    init_kl_coef: float = 0.1
     """Weight of the penalty at the start, and at least; it adapts after every meta-iteration."""
     target_kl: float = 0.01
     """KL (nats) aimed at: the weight is halved below 2/3 of it, doubled above 3/2 of it."""
