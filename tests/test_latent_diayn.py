@@ -225,6 +225,7 @@ def test_beta_may_change_though_nothing_differs():
     )
     loss = jax.jit(partial(loss_of_gain, MAESN, policy, params, batch))
     assert jax.grad(loss)(0.1) == 0.0
+    assert jax.jvp(jax.grad(loss), (0.1,), (1.0,))[1] == 0.0
     assert curvature_of_gain(MAESN, policy, params, batch, jnp.float32(0.1)) == 0.0
 
 

@@ -49,7 +49,7 @@ def conjugate_gradients(
         return jnp.asarray(otu.tree_vdot(a, b))
 
     def ratio(a: Array, b: Array) -> Array:
-        return jnp.where(b > 0.0, a / jnp.where(b > 0.0, b, 1.0), 0.0)
+        return jnp.where(b > 0.0, a / b, 0.0)  # 0 once nothing is left
 
     def step(carry, _):
         x, residual, direction, size = carry
