@@ -30,9 +30,11 @@ def interval(
 ) -> Interval:
     """A statistic of M seeds and N tasks at S iterations, and its 95% percentile interval.
 
-    Seeds are drawn with replacement, and within every drawn seed its tasks: the seeds are the
-    strata. Agarwal 2021 draws runs anew for each task instead, which suits tasks that are trained
-    one by one; here all tasks of a seed share its training.
+    Seeds are drawn with replacement, and so are tasks, once for all seeds of a resample: every seed
+    is tested on the same tasks, so more seeds do not average out which tasks were held out. Drawn
+    separately they make the interval rather too wide than too narrow (Owen 2007, The pigeonhole
+    bootstrap, Annals of Applied Statistics 1). Agarwal 2021 draws runs anew for each task instead,
+    which suits a fixed set of tasks that are trained one by one.
 
     Args:
       scores: of every seed, task and iteration.
@@ -48,7 +50,7 @@ def interval(
 
     def resample(size: int) -> Float[np.ndarray, "B S"]:
         seeds = rng.integers(num_seeds, size=(size, num_seeds, 1))
-        tasks = rng.integers(num_tasks, size=(size, num_seeds, num_tasks))
+        tasks = rng.integers(num_tasks, size=(size, 1, num_tasks))
         return statistic(scores[seeds, tasks].reshape(size, -1, num_iterations))
 
     found = statistic(scores.reshape(1, -1, num_iterations))[0]
@@ -64,11 +66,8 @@ def difference(
     """How much higher the mean of one method is than another's, and its 95% interval.
 
     The seeds of the two have nothing to do with each other, and are drawn independently. The tasks
-    are the same for both and for all seeds, so they are drawn once per resample for all of them:
-    how hard a task is cancels, and what one method does better on a task is not averaged out by
-    more seeds. Within each drawn seed anew, as in ``interval``, neither would hold. Seeds and tasks
-    drawn separately make the interval rather too wide than too narrow (Owen 2007, The pigeonhole
-    bootstrap, Annals of Applied Statistics 1).
+    are the same for both, and are drawn once per resample for both, as in ``interval``: how hard a
+    task is cancels.
 
     Args:
       scores: of every seed, task and iteration.

@@ -8,7 +8,7 @@ import pytest
 
 import figure
 from errors import UsageError
-from intervals import interquartile_mean, interval, mean
+from intervals import interquartile_mean, interval
 
 
 def report(seed: int, **changes) -> dict:
@@ -94,22 +94,6 @@ def test_a_reference_that_a_suite_lacks_is_refused_before_anything_is_trained(tm
 def test_the_interquartile_mean_is_of_the_middle_half():
     scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0]).reshape(2, 4, 1)
     assert interval(scores, interquartile_mean)["mean"] == [(2.0 + 3.0 + 4.0 + 5.0) / 4]
-
-
-def test_the_interval_sees_seeds_and_tasks():
-    """The deviation of a mean of M seeds of N tasks: both count, and tasks within their seed."""
-    rng = np.random.default_rng(1)
-    seeds, tasks = rng.normal(size=(40, 1, 1)), rng.normal(size=(40, 50, 1))
-
-    def width(scores):
-        found = interval(scores, mean)
-        return (found["high"][0] - found["low"][0]) / (2 * 1.96)
-
-    expected = np.sqrt(np.var(np.mean(seeds + tasks, axis=1)) / 40)
-    assert width(seeds + tasks) == pytest.approx(expected, rel=0.15)
-    only_tasks = tasks[:1]
-    assert width(only_tasks) == pytest.approx(only_tasks.std() / np.sqrt(50), rel=0.15)
-    assert interval(np.full((2, 3, 1), np.nan), mean)["low"] == [None]
 
 
 def test_training_is_in_a_table_of_its_own(finished, tmp_path):

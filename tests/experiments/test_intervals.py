@@ -1,9 +1,9 @@
-"""The difference of two methods, on scores made by hand."""
+"""Intervals of a method and of the difference of two, on scores made by hand."""
 
 import numpy as np
 import pytest
 
-from intervals import difference
+from intervals import difference, interval, mean
 
 RNG = np.random.default_rng(1)
 
@@ -11,6 +11,15 @@ RNG = np.random.default_rng(1)
 def width(found):
     """The deviation that an interval is of."""
     return (found["high"][0] - found["low"][0]) / (2 * 1.96)
+
+
+def test_the_interval_sees_seeds_and_tasks():
+    """Var = var / M + var / N of M seeds and N tasks: more seeds do not average out the tasks."""
+    seeds, tasks = RNG.normal(size=(40, 1, 1)), RNG.normal(size=(1, 50, 1))
+    expected = np.sqrt(seeds.var() / 40 + tasks.var() / 50)
+    assert width(interval(seeds + tasks, mean)) == pytest.approx(expected, rel=0.1)
+    assert width(interval(tasks, mean)) == pytest.approx(tasks.std() / np.sqrt(50), rel=0.1)
+    assert interval(np.full((2, 3, 1), np.nan), mean)["low"] == [None]
 
 
 def test_how_hard_a_task_is_cancels():
