@@ -34,8 +34,8 @@ class FigureConfig:
     seeds: int = 3
     """Seeds per method."""
     budget: Budget = "small"
-    """Meta-training steps: 24 million on Push and Wheeled and 48 on Ant, for a CPU; or 100 million,
-    with the exact physics, for a GPU."""
+    """Meta-training steps: 24 million on Push and Wheeled and 48 on Ant, for a CPU; or 100 million
+    on Push and 200 on the others, with the exact physics, for a GPU."""
     runs: Path = ROOT
     """The suite's runs are kept in RUNS/SUITE-BUDGET-SEEDSseeds/PRESET."""
     reference: str | None = None

@@ -20,7 +20,7 @@ from cli import parse, run_main
 from consoles import wide_console
 from errors import UsageError
 from skill_sources import prepare
-from sweeping.directory import ROOT, SweepDirectory
+from sweeping.directory import SweepDirectory, usual_path
 from sweeping.executor_flags import ExecutorConfig, executor_of
 from sweeping.queue import SweepQueue
 from sweeping.results import print_ranking, ranking, read_results, state_of, write_results
@@ -41,7 +41,7 @@ class SweepConfig(ExecutorConfig):
     @property
     def path(self) -> Path:
         """Where the sweep is kept."""
-        return self.sweep_dir or ROOT / self.spec.stem
+        return self.sweep_dir or usual_path(self.spec)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from errors import INTERRUPTED, UsageError
 from explorax.config import require
 from explorax.sinks.jsonl import parse_line
 from run_directory import RunDirectory
-from sweeping.directory import ROOT, SweepDirectory
+from sweeping.directory import SweepDirectory, usual_path
 from sweeping.results import (
     members_of,
     members_of_entry,
@@ -59,7 +59,7 @@ class StatusConfig:
         if self.sweep_dir is not None:
             return self.sweep_dir
         assert self.spec is not None
-        return ROOT / self.spec.stem
+        return usual_path(self.spec)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -50,9 +50,13 @@ def train(
       UsageError: a checkpoint or metrics.jsonl is unreadable, or training is past its end.
       RunError: the parameters are not finite any more, or nothing can be written.
     """
-    with reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
+    with (
+        reading(),
+        contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints,
+        _stop_signal(console) as stop,
+    ):
         start = _begin(run, setup, checkpoints, console)
-        with _writing(run, setup, checkpoints, console), _stop_signal(console) as stop:
+        with _writing(run, setup, checkpoints, console):
             run.write_config()
             provenance.record(run, start.meta_iteration, list(setup.mesh.devices.flat))
             if isinstance(run.config, Config) and run.config.has_skill_set:

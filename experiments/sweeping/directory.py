@@ -32,6 +32,19 @@ ROOT = Path("runs/sweeps")
 State = Literal["running", "stopped", "failed"]
 
 
+def usual_path(spec: Path) -> Path:
+    """Where the sweep of a spec's file is if nothing else is said.
+
+    Raises:
+      UsageError: its name without the suffix is that of no directory.
+    """
+    try:
+        require_name(spec.stem, "spec")
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return ROOT / spec.stem
+
+
 class Entry(NamedTuple):
     """A line of the manifest: a setting of a run, which may have several."""
 

@@ -209,6 +209,13 @@ class MetaConfig:
         if self.optimizer == "promp":  # its weight follows the KL that all epochs but one have made
             least = "must be at least 2 when meta.optimizer is 'promp'"
             require(self.ppo.num_epochs >= 2, "meta.ppo.num_epochs", least)
+        if self.num_inner_steps == 0:
+            because = "when meta.num_inner_steps is 0"
+            require(self.estimator == "loglik", "meta.estimator", f"must be 'loglik' {because}")
+            require(self.optimizer != "promp", "meta.optimizer", f"must be ppo or trpo {because}")
+        if self.estimator == "emaml":  # a task's credit is beside that of the others
+            least = "must be at least 2 when meta.estimator is 'emaml'"
+            require(self.meta_batch_size >= 2, "meta.meta_batch_size", least)
         alone = self.test_optimizer != "sgd"
         require(
             alone or self.curiosity == "none",

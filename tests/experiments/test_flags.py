@@ -69,6 +69,12 @@ def test_what_the_machine_refuses_is_one_line(error, code, said, capsys):
         ("--meta.curiosity rnd", ["meta.curiosity: ", "meta.test_optimizer"]),
         ("--preset push-rnd --meta.curiosity counts", ["meta.curiosity: ", "point"]),
         ("--preset push-rnd --meta.curiosity-coef 0", ["meta.curiosity_coef: "]),
+        ("--preset push-latent-space --meta.estimator dice", ["meta.estimator: ", "inner_steps"]),
+        ("--preset push-latent-space --meta.optimizer promp", ["meta.optimizer: ", "inner_steps"]),
+        (
+            "--preset push-maml --meta.estimator emaml --meta.meta-batch-size 1",
+            ["meta.meta_batch_size: ", "emaml"],
+        ),
         ("--num-seeds 0", ["num_seeds: "]),
         ("--num-seeds 3 --seed 2147483646", ["seed: ", "2147483645"]),
         ("--meta.ppo.learning-rate 0", ["meta.ppo.learning_rate: "]),

@@ -117,6 +117,7 @@ def test_wrong_flags(refused, tmp_path):
     spec = write_spec(tmp_path / "right.yaml", SPEC)
     refused(sweep.main, [spec, "--jobs=0"], "jobs: ")
     refused(sweep.main, [spec, "--job=2"], "--job")
+    refused(sweep.main, [write_spec(tmp_path / "...yaml", SPEC)], "spec: ", "'..'")
 
 
 def test_numbers_with_an_exponent_are_numbers(tmp_path):

@@ -68,6 +68,7 @@ def test_metrics_longer_than_what_is_read_at_once(begun):
 def test_what_has_no_sweep_is_refused(refused):
     refused(sweep_status.main, [], "spec: ")
     refused(sweep_status.main, ["--spec=none.yaml"], "runs/sweeps/none")
+    refused(sweep_status.main, ["--spec=...yaml"], "spec: ", "'..'")
     refused(sweep_status.main, ["--sweep-dir=nowhere"], "nowhere")
 
 
