@@ -1,4 +1,4 @@
-"""MAESN's learning in PyTorch: the policy, the inner step on latents, the outer loss for ppo.
+"""MAESN's learning in PyTorch: the policy, the inner step on latents, the outer loss.
 
 The same numbers as ``explorax.adapt`` and ``explorax.outer`` make of the same episodes.
 """
@@ -151,27 +151,42 @@ def standardised(x: Tensor, floor: Tensor) -> Tensor:
 
 def adapt(learned: Learned, task_index: Tensor, batch: Batch) -> Gaussian:
     """The inner step on the latents of the drawn tasks, as a differentiable function."""
-    latent = Gaussian(*(x[task_index] for x in learned.latent))
-    of_tasks = Gaussian(*(x[:, None] for x in latent))
-    score = log_prob(of_tasks, batch.episodes.latent) * batch.episode_advantage
-    gradient = torch.autograd.grad(score.mean(-1).sum(), latent, create_graph=True)
+    with torch.enable_grad():
+        latent = Gaussian(*(x[task_index] for x in learned.latent))
+        of_tasks = Gaussian(*(x[:, None] for x in latent))
+        score = log_prob(of_tasks, batch.episodes.latent) * batch.episode_advantage
+        gradient = torch.autograd.grad(score.mean(-1).sum(), latent, create_graph=True)
     moved = zip(latent, learned.step_sizes, gradient, strict=True)
     return Gaussian(*(x + a * g for x, a, g in moved))
 
 
-def outer_loss(
-    config: MetaConfig, learned: Learned, task_index: Tensor, pre: Batch, post: Batch
-) -> Tensor:
-    """The clipped surrogate after the inner step, the latents' KL and the entropy bonus."""
+def act_again(
+    learned: Learned, task_index: Tensor, pre: Batch, post: Batch, stride: int = 1
+) -> Gaussian:
+    """Actions after the inner step at every n-th step of the recorded episodes, (N, K, T, A)."""
     adapted, episodes = adapt(learned, task_index, pre), post.episodes
     z = sample(Gaussian(*(x[:, None] for x in adapted)), episodes.latent_noise)
-    along_time = z[:, :, None].expand(*episodes.obs.shape[:-1], z.shape[-1])
-    dist = act(learned.theta, episodes.obs, along_time)
+    obs = episodes.obs[:, :, ::stride]
+    return act(learned.theta, obs, z[:, :, None].expand(*obs.shape[:-1], z.shape[-1]))
+
+
+def outer_loss(
+    config: MetaConfig, learned: Learned, task_index: Tensor, dist: Gaussian, post: Batch
+) -> Tensor:
+    """The surrogate of ``dist``, from ``act_again``, and the latents' KL.
+
+    For ppo the surrogate is clipped, and entropy is paid.
+    """
+    episodes, advantage = post.episodes, post.advantage
     ratio = torch.exp(log_prob(dist, episodes.action) - episodes.log_prob)
-    epsilon, advantage = config.ppo.clip_epsilon, post.advantage
-    clipped = ratio.clamp(1.0 - epsilon, 1.0 + epsilon) * advantage
-    surrogate = torch.minimum(ratio * advantage, clipped).mean()
+    surrogate = ratio * advantage
     mean, log_std = (x[task_index] for x in learned.latent)
     kl = 0.5 * (torch.exp(2.0 * log_std) + mean**2 - 1.0) - log_std
+    penalty = config.kl_coef * kl.sum(-1).mean()
+    if config.optimizer == "trpo":
+        return penalty - surrogate.mean()
+    epsilon = config.ppo.clip_epsilon
+    clipped = ratio.clamp(1.0 - epsilon, 1.0 + epsilon) * advantage
     entropy = dist.log_std.clamp(max=math.log(config.ppo.entropy_max_std)).sum(-1).mean()
-    return -surrogate + config.kl_coef * kl.sum(-1).mean() - config.ppo.entropy_coef * entropy
+    bonus = config.ppo.entropy_coef * entropy
+    return penalty - torch.minimum(surrogate, clipped).mean() - bonus

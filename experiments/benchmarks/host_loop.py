@@ -1,8 +1,8 @@
 """A whole MAESN update on Push as the older meta-RL code bases make it: a loop on the host.
 
 A list of environments is stepped one by one in MuJoCo C; PyTorch acts for all of them at once at
-every step and learns afterwards. Tasks, batch, network and outer step (ppo) are those of the
-preset. With more than one worker the tasks are shared among processes, as such code bases do at
+every step and learns afterwards. Tasks, batch, network and outer step (trpo or ppo) are those of
+the preset. With more than one worker the tasks are shared among processes, as such code bases do at
 their fastest.
 """
 
@@ -20,7 +20,8 @@ from benchmarks import host_env as host
 from benchmarks import host_learner as learner
 from benchmarks.cases import Case, config_of
 from benchmarks.host_env import HostTasks
-from benchmarks.host_learner import Episodes, Gaussian, Learned, Theta, torch
+from benchmarks.host_learner import Batch, Episodes, Gaussian, Learned, Tensor, Theta, torch
+from benchmarks.host_trust_region import trust_region_step
 from benchmarks.timing import Figures, spread_of
 from config import Config
 from errors import UsageError
@@ -52,7 +53,7 @@ class HostLoop(NamedTuple):
     map: Map  # that of Python, or of a pool of processes
     tasks: HostTasks  # the training tasks
     learned: Learned  # moved by adam
-    adam: Any
+    adam: Any  # ppo's
     rng: np.random.Generator
 
 
@@ -93,7 +94,8 @@ def checked(case: Case) -> Config:
         isinstance(config, Config)
         and (config.env.name, config.env.reward) == ("push", "dense")
         and (config.meta.adapt, config.meta.num_inner_steps) == ("latents", 1)
-        and (config.meta.optimizer, config.meta.estimator) == ("ppo", "loglik")
+        and config.meta.optimizer in ("ppo", "trpo")
+        and config.meta.estimator == "loglik"
         and config.meta.gae_lambda == 1.0
         and config.hierarchy.skills == "none"
     )
@@ -135,11 +137,21 @@ def update(loop: HostLoop, num_tasks: int = 0, num_episodes: int = 0) -> tuple[f
     second = sample(adapted)
     sampling += time.perf_counter() - second_start
     post = learner.appraise(meta, second)
+    if meta.optimizer == "trpo":
+        trust_region_step(meta, learned, task_index, pre, post)
+    else:
+        ppo_steps(loop, task_index, pre, post)
+    return sampling, time.perf_counter() - start - sampling
+
+
+def ppo_steps(loop: HostLoop, task_index: Tensor, pre: Batch, post: Batch) -> None:
+    """Steps of Adam on the clipped surrogate."""
+    meta, learned = loop.config.meta, loop.learned
     for _ in range(meta.ppo.num_epochs):
         loop.adam.zero_grad()
-        learner.outer_loss(meta, learned, task_index, pre, post).backward()
+        dist = learner.act_again(learned, task_index, pre, post)
+        learner.outer_loss(meta, learned, task_index, dist, post).backward()
         loop.adam.step()
-    return sampling, time.perf_counter() - start - sampling
 
 
 def sampled(loop: HostLoop, index: np.ndarray, num_episodes: int, latent: Gaussian) -> Episodes:

@@ -103,12 +103,13 @@ def baseline(config: BenchConfig, time: Timer) -> dict[str, Any]:
     if cores > 1:
         ways += [{"threads": cores}, {"threads": cores, "workers": cores}]
     ways.append({**ways[-1], "batched": True})
-    case = partial(case_of, config, "host_loop", optimizer="ppo", devices=0, repeats=2)
-    cases = [case(**way) for way in ways]
-    rows = {name_of(case): time(case) for case in cases}
-    ours = time(case_of(config, "update", optimizer="ppo"))
-    rollout = time(case_of(config, "rollout"))
-    return {"rows": list(rows), "ratios": derived.baseline_ratios(rows, ours, rollout)}
+    rollout, ratios = time(case_of(config, "rollout")), {}
+    for optimizer in optimizers_of(config):
+        case = partial(case_of, config, "host_loop", optimizer=optimizer, devices=0, repeats=2)
+        rows = {name_of(host): time(host) for host in (case(**way) for way in ways)}
+        ours = time(case_of(config, "update", optimizer=optimizer))
+        ratios |= derived.baseline_ratios(rows, ours, rollout)
+    return {"rows": list(ratios), "ratios": ratios}
 
 
 def seeds(config: BenchConfig, time: Timer) -> dict[str, Any]:

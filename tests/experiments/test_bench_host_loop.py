@@ -1,5 +1,7 @@
 """The host loop that the benchmark compares with does what the library and Push do."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +12,16 @@ from benchmarks.cases import Case
 from explorax import distributions
 from explorax.adapt import StepSizes, inner_step, make_batch
 from explorax.algos.maesn import maesn
+from explorax.config import TRPOConfig
 from explorax.nets import gaussian_mlp_policy
 from explorax.outer import MetaParams, make_objective
 from explorax.rollout import TaskParams, task_axes
+from explorax.trust_region import trust_region_step
 from explorax.types import Gaussian, Trajectory
 from explorax_envs.mjx_env import Carry
 from explorax_envs.push import Push, sample_tasks
 
+whole = lambda tree: tree  # noqa: E731  # on one device there is nothing to average over
 NUM_TASKS, NUM_EPISODES, HORIZON, OBS, ACTIONS = 2, 4, 6, 4, 3
 
 
@@ -114,18 +119,7 @@ def in_torch(learning):
     def leaf(x):
         return torch.tensor(np.array(x), requires_grad=True)
 
-    params, latent = learning.meta.policy["params"], learning.meta.latent
-    dense = [params[f"Dense_{i}"] for i in range(3)]
-    theta = learner.Theta(
-        tuple(leaf(layer["kernel"].T) for layer in dense),
-        tuple(leaf(layer["bias"]) for layer in dense),
-        leaf(params["log_std"]),
-    )
-    learned = learner.Learned(
-        theta,
-        learner.Gaussian(*map(leaf, latent)),
-        learner.Gaussian(*map(leaf, learning.meta.step_sizes.latent)),
-    )
+    learned = jax.tree.map(leaf, as_learned(learner, learning.meta))
     stages = [
         learner.appraise(
             learning.config,
@@ -161,36 +155,73 @@ def test_the_inner_step_is_that_of_the_library(learning, in_torch):
         np.testing.assert_allclose(x.detach(), y, rtol=1e-3, atol=1e-4)
 
 
-def test_the_outer_gradient_is_that_of_the_library(learning, in_torch):
+def as_learned(learner, meta):
+    """MetaParams, or a gradient in them, as PyTorch's are arranged."""
+    dense = [meta.policy["params"][f"Dense_{i}"] for i in range(3)]
+    theta = learner.Theta(
+        tuple(layer["kernel"].T for layer in dense),
+        tuple(layer["bias"] for layer in dense),
+        meta.policy["params"]["log_std"],
+    )
+    return learner.Learned(theta, meta.latent, meta.step_sizes.latent)
+
+
+@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
+def test_the_outer_gradient_is_that_of_the_library(learning, in_torch, optimizer):
     learner, learned, index, stages = in_torch
-    loss = learner.outer_loss(learning.config, learned, index, *stages)
+    config = replace(learning.config, optimizer=optimizer)
+    dist = learner.act_again(learned, index, *stages)
+    loss = learner.outer_loss(config, learned, index, dist, stages[1])
     loss.backward()
-    mean_loss = make_objective(
-        learning.policy, learning.config, learning.index, learning.batch, lambda tree: tree
-    ).loss
-    expected, gradient = jax.jit(
-        jax.value_and_grad(lambda m: mean_loss(m).loss)
-    )(learning.meta)  # fmt: skip
+    objective = make_objective(learning.policy, config, learning.index, learning.batch, whole)
+    expected, gradient = jax.jit(jax.value_and_grad(lambda m: objective.loss(m).loss))(
+        learning.meta
+    )
     np.testing.assert_allclose(loss.detach(), expected, rtol=1e-4)
-    params = gradient.policy["params"]
-    dense = [params[f"Dense_{i}"] for i in range(3)]
-    leaves = [
-        *(layer["kernel"].T for layer in dense),
-        *(layer["bias"] for layer in dense),
-        params["log_std"],
-        *gradient.latent,
-        *gradient.step_sizes.latent,
-    ]
-    for x, y in zip(learned.leaves(), leaves, strict=True):
+    unpaid = {"trpo": [learned.theta.log_std]}.get(optimizer, [])
+    for x, y in zip(learned.leaves(), as_learned(learner, gradient).leaves(), strict=True):
         np.testing.assert_allclose(x.grad, y, rtol=1e-3, atol=1e-4)
-        assert np.abs(y).max() > 1e-4
+        assert np.abs(y).max() > 1e-4 or any(x is leaf for leaf in unpaid)
 
 
-def test_a_whole_update_is_timed():
+def test_the_trust_region_step_is_that_of_the_library(learning, in_torch):
+    from benchmarks.host_trust_region import trust_region_step as step_in_torch
+
+    learner, learned, index, stages = in_torch
+    config = replace(learning.config, optimizer="trpo", trpo=TRPOConfig(curvature_stride=2))
+    make = lambda c, batch: make_objective(learning.policy, c, learning.index, batch, whole)  # noqa: E731
+    # the KL is from where the step begins, as it is where the adapted policy has sampled
+    thick = replace(config, trpo=TRPOConfig(curvature_stride=1))
+    dist = make(thick, learning.batch).act(learning.meta)
+    trajectory = learning.batch.trajectory
+    sampled = jax.tree.map(lambda x, y: x.at[-1].set(y), trajectory.action_dist, dist)
+    batch = learning.batch._replace(trajectory=trajectory._replace(action_dist=sampled))
+    objective = make(config, batch)
+
+    def loss_and_kl(meta):
+        found = objective.loss(meta)
+        return found.loss, found.kl_policy
+
+    stepped, info = trust_region_step(
+        loss_and_kl, objective.act, objective.kl, learning.meta, config.trpo
+    )
+    before = [x.detach().clone() for x in learned.leaves()]
+    step_in_torch(config, learned, index, *stages)
+    assert info.accepted
+    for x, y, old in zip(
+        learned.leaves(), as_learned(learner, stepped).leaves(), before, strict=True
+    ):
+        moved = np.abs(y - old.numpy()).max()
+        assert moved > 0
+        np.testing.assert_allclose(x.detach(), y, atol=0.02 * moved)
+
+
+@pytest.mark.parametrize("optimizer", ["ppo", "trpo"])
+def test_a_whole_update_is_timed(optimizer):
     pytest.importorskip("torch")
     from benchmarks.host_loop import time_host_loop
 
-    case = Case("host_loop", num_tasks=2, num_episodes=2, optimizer="ppo", repeats=1)
+    case = Case("host_loop", num_tasks=2, num_episodes=2, optimizer=optimizer, repeats=1)
     figures = time_host_loop(case)
     assert figures["steps"] == 2 * 2 * 2 * 100
     assert figures["sampling_s"] + figures["learning_s"] == pytest.approx(figures["seconds"])
