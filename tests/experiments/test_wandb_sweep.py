@@ -28,7 +28,8 @@ from wandb_sweep import wandb_config
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = {p.name: p.read_text() for p in sorted(ROOT.glob("experiments/sweeps/*.yaml"))}
-(SHIPPED["README.md"],) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+REFERENCE = (ROOT / "experiments/README.md").read_text()
+(SHIPPED["README.md"],) = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.S)
 TINY = {
     "preset": "point-maesn",
     "metric": "return@2",
