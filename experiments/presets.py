@@ -20,7 +20,6 @@ PUSH_MAESN_PAPER = Config(
     preset="push-maesn-paper",
     env=EnvConfig(block_shape="box", physics="exact"),
     meta=maesn(
-        optimizer="trpo",
         meta_batch_size=20,
         num_episodes=50,
         init_latent_std=1.0,
@@ -37,7 +36,7 @@ PUSH_MAESN_PAPER = Config(
 POINT_MAESN = Config(
     preset="point-maesn",
     env=EnvConfig(name="point"),
-    meta=maesn(num_episodes=20, hidden_sizes=(32, 32), latent_dim=4, kl_coef=0.5),
+    meta=maesn(optimizer="ppo", num_episodes=20, hidden_sizes=(32, 32), latent_dim=4, kl_coef=0.5),
     train=TrainConfig(num_iterations=150, chunk_size=25, checkpoint_every=50),
 )
 
@@ -46,7 +45,7 @@ POINT_MAESN = Config(
 PUSH_HMRL = Config(
     preset="push-hmrl-skills",
     env=EnvConfig(name="push"),
-    meta=maesn(optimizer="trpo", trpo=TRPOConfig(max_kl=0.1, curvature_stride=1)),
+    meta=maesn(trpo=TRPOConfig(max_kl=0.1, curvature_stride=1)),
     hierarchy=HierarchyConfig(skills="trained", skill_preset="push-diayn"),
     train=TrainConfig(num_iterations=125),
 )
@@ -67,7 +66,7 @@ POINT_HMRL = Config(
 PUSH_HMRL_LATENT = Config(
     preset="push-hmrl-latent",
     env=EnvConfig(name="push"),
-    meta=maesn(optimizer="trpo"),
+    meta=maesn(),
     hierarchy=HierarchyConfig(
         skills="latent", latent_skills=LatentSkillConfig(features="blocks_hand")
     ),
@@ -78,7 +77,7 @@ PUSH_HMRL_LATENT = Config(
 PUSH_HMRL_DISTILLED = Config(
     preset="push-hmrl-distilled",
     env=EnvConfig(name="push"),
-    meta=maesn(optimizer="trpo"),
+    meta=maesn(),
     hierarchy=HierarchyConfig(skills="distilled", skill_preset="push-diayn"),
     train=TrainConfig(num_iterations=122),
 )

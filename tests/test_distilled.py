@@ -21,9 +21,7 @@ from trees import assert_close
 ANGLES = jnp.array([0.3, 4.0, 2.0, 5.2, 1.2, 3.1])
 FROZEN = FrozenSkills(ANGLES, (), ())
 POSITION = Point.features["position"]
-CONFIG = maesn(
-    num_train_tasks=8, meta_batch_size=4, num_episodes=4, hidden_sizes=(32, 32), optimizer="trpo"
-)
+CONFIG = maesn(num_train_tasks=8, meta_batch_size=4, num_episodes=4, hidden_sizes=(32, 32))
 
 
 def direction(angle):

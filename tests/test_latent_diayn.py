@@ -24,7 +24,7 @@ from trees import assert_close, bits, shaken
 
 POSITION = (0, 1)
 SMALL = {"num_train_tasks": 6, "meta_batch_size": 4, "num_episodes": 5, "hidden_sizes": (8,)}
-MAESN = maesn(**SMALL)
+MAESN = maesn(**SMALL, optimizer="ppo")
 SKILLS = LatentSkillConfig(intrinsic_coef=0.5, hidden_sizes=(8,))
 LEARNED = dataclasses.replace(SKILLS, schedule="learned")
 

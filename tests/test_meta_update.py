@@ -28,17 +28,18 @@ SMALL = {
     "num_episodes": 5,
     "hidden_sizes": (8,),
 }
+BOTH = {"adapt": "both", "num_inner_steps": 2}
 METHODS = {
-    "maesn-ppo": maesn(**SMALL),
-    "maesn-trpo": maesn(**SMALL, optimizer="trpo"),
+    "maesn-ppo": maesn(**SMALL, optimizer="ppo"),
+    "maesn-trpo": maesn(**SMALL),
     "latent-space": latent_space(**SMALL),
     "maml": maml(**SMALL),
-    "both": maesn(**SMALL, adapt="both", num_inner_steps=2),
+    "both": maesn(**SMALL, optimizer="ppo", **BOTH),
     "promp": maml(**SMALL, optimizer="promp", estimator="lvc"),
     "maesn-promp": maesn(**SMALL, optimizer="promp", estimator="lvc"),
     "dice": maml(**SMALL, optimizer="trpo", estimator="dice"),
     "rl2": rl2(**SMALL, memory_size=8, num_inner_steps=2),
-    "emaml": maesn(**SMALL, adapt="both", num_inner_steps=2, estimator="emaml"),
+    "emaml": maesn(**SMALL, optimizer="ppo", **BOTH, estimator="emaml"),
 }
 ENV = Point()
 

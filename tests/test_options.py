@@ -176,7 +176,12 @@ def test_the_curvature_of_a_residual_does_not_depend_on_its_deviation():
 
 
 CONFIG = maesn(
-    num_train_tasks=10, meta_batch_size=10, num_episodes=20, hidden_sizes=(16,), discount=DISCOUNT
+    optimizer="ppo",
+    num_train_tasks=10,
+    meta_batch_size=10,
+    num_episodes=20,
+    hidden_sizes=(16,),
+    discount=DISCOUNT,
 )
 
 

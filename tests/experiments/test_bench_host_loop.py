@@ -73,7 +73,11 @@ class Learning:
 
     def __init__(self):
         self.config = maesn(
-            num_train_tasks=3, meta_batch_size=2, num_episodes=NUM_EPISODES, hidden_sizes=(5, 5)
+            optimizer="ppo",
+            num_train_tasks=3,
+            meta_batch_size=2,
+            num_episodes=NUM_EPISODES,
+            hidden_sizes=(5, 5),
         )
         self.policy = gaussian_mlp_policy(OBS, ACTIONS, 2, (5, 5), init_action_std=0.7)
         keys = jax.random.split(jax.random.key(3), 5)
