@@ -16,6 +16,21 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 @pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were saved."""
+    from matplotlib.figure import Figure
+
+    figures, save = [], Figure.savefig
+
+    def keep(figure, *args, **kwargs):
+        figures.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+@pytest.fixture
 def no_wandb_account(monkeypatch, tmp_path):
     """Nothing of the person who runs the tests is used, or written to."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:

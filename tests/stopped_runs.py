@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import train
+from cli import run_main
 from explorax.checkpoint import Checkpoints
 from explorax.sinks import JsonlSink, read_jsonl
 from learners import restore_latest, set_up
@@ -40,3 +42,16 @@ def stop_at(monkeypatch, meta_iteration: int, number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(JsonlSink, "write", write_and_stop)
+
+
+def whole_and_resumed(monkeypatch, flags: list[str], root: Path) -> tuple[Path, Path]:
+    """Runs of the same flags, one never stopped and one resumed: bit-equal."""
+    whole, stopped = root / "whole", root / "stopped"
+    assert run_main(train.main, [*flags, f"--run-dir={whole}"]) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, signal.SIGTERM)
+        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 0
+    assert not list(stopped.rglob("metatest.json"))
+    assert run_main(train.main, ["--resume", f"--run-dir={stopped}"]) == 0
+    assert final_bits(stopped) == final_bits(whole)
+    return whole, stopped

@@ -1,12 +1,15 @@
 """Every inner surrogate against the exact derivatives of a tiny MDP, in float64."""
 
+import csv
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import estimator_bias
 import tabular
 from explorax.adapt import inner_step
 from explorax.estimators import SURROGATES, dice, loglik, lvc
@@ -77,6 +80,22 @@ def test_the_meta_gradient_of_all_trajectories_is_exact_with_dice_alone(theta):
     assert error["dice"] < 1e-12
     assert 0.1 < error["lvc"] < error["loglik"] - 0.1
     np.testing.assert_allclose(error["loglik"], error["first_order"])
+
+
+def test_the_written_biases_are_found_again():
+    """By other and fewer episodes, within four standard errors."""
+    file = Path(estimator_bias.__file__).parent / "results" / "estimator_bias.csv"
+    written = list(csv.DictReader(file.open(encoding="utf-8")))
+    found = estimator_bias.measure(estimator_bias.BiasConfig(num_samples=2000, seed=1))
+    assert [row["estimator"] for row in found] == [row["estimator"] for row in written]
+    for ours, theirs in zip(found, written, strict=True):
+        error = 4 * ours["bias_standard_error"]
+        assert ours["bias"] == pytest.approx(float(theirs["bias"]), abs=error)
+        assert ours["deviation"] == pytest.approx(float(theirs["deviation"]), rel=0.1)
+        of_all = "bias_of_infinitely_many_episodes"
+        assert str(ours[of_all]) == theirs[of_all]
+    errors = {row["estimator"]: row["bias"] for row in found}
+    assert errors["dice"] < 0.1 < errors["lvc"] < errors["loglik"] - 0.1
 
 
 @pytest.mark.parametrize("num_steps", [3, 5])

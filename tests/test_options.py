@@ -239,21 +239,26 @@ def test_every_seed_has_skills_of_its_own_and_learns_nothing_of_them():
     assert update._cache_size() == 1
 
 
+def begun(env, **config):
+    """A controller's learner, its first parameters, two tasks and their keys."""
+    options = OptionConfig(length=LENGTH, **config)
+    learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, parallel.task_mesh(2, 1))
+    state = jax.jit(learner.init)(jax.random.key(0), FROZEN)
+    tasks, keys = env.sample_tasks(jax.random.key(3), 2), jax.random.split(jax.random.key(4))
+    return learner, state.params, tasks, keys
+
+
 @pytest.mark.parametrize("env", [Point(), Fence()], ids=["whole", "ending early"])
 def test_episodes_are_watched_step_by_step(env):
     """Every c-th observation is one that was acted on; those between follow from the actions."""
-    mesh = parallel.task_mesh(2, 1)
-    options = OptionConfig(length=LENGTH, residual=True)
-    learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
-    state = jax.jit(learner.init)(jax.random.key(0), FROZEN)
-    tasks, keys = env.sample_tasks(jax.random.key(3), 2), jax.random.split(jax.random.key(4))
+    learner, params, tasks, keys = begun(env, residual=True)
 
     @jax.jit
     def program(params):
         trajectory = learner.adapt(env, params, 1, 4, tasks, keys, lambda batch: batch.trajectory)
         return trajectory, learner.watch(env, params, tasks, keys, trajectory)
 
-    trajectory, obs = program(state.params)
+    trajectory, obs = program(params)
     assert obs.shape == (2, 2, 4, env.horizon, 2)
     alive = trajectory.alive.astype(bool)
     assert alive.all() == (type(env) is Point)
@@ -264,13 +269,10 @@ def test_episodes_are_watched_step_by_step(env):
 
 def of_choices(intrinsic_coef, env=None):
     """Of 2 tasks, 4 episodes before adaptation and 4 after one step; batch, leading axes (S, N)."""
-    mesh, env = parallel.task_mesh(2, 1), env or Point()
-    options = OptionConfig(length=LENGTH, intrinsic_coef=intrinsic_coef)
-    learner = hmrl.build(env, moving_skills(0.2), options, CONFIG, mesh)
-    state = jax.jit(learner.init)(jax.random.key(0), FROZEN)
-    tasks, keys = env.sample_tasks(jax.random.key(3), 2), jax.random.split(jax.random.key(4))
+    env = env or Point()
+    learner, params, tasks, keys = begun(env, intrinsic_coef=intrinsic_coef)
     adapt = lambda params: learner.adapt(env, params, 1, 4, tasks, keys, lambda batch: batch)  # noqa: E731
-    return jax.jit(adapt)(state.params)
+    return jax.jit(adapt)(params)
 
 
 def test_choices_are_paid_for_being_told_apart_by_where_they_lead():

@@ -12,9 +12,11 @@ from explorax import distributions, meta_update
 from explorax.adapt import Batch
 from explorax.config import MetaConfig, PPOConfig, ProMPConfig, TRPOConfig
 from explorax.nets import gaussian_mlp_policy
-from explorax.optimizers import adapted_kl_coef
+from explorax.optimizers import adapted_kl_coef, init_outer, outer_step
 from explorax.outer import (
     MetaParams,
+    act_again,
+    adapt_again,
     frozen_step_sizes,
     make_objective,
     sampling_credit,
@@ -222,12 +224,17 @@ def test_emamls_credit_is_the_return_beyond_that_of_the_other_tasks():
     np.testing.assert_allclose(credit, (returns - returns[::-1]) * batch.inverse_std[-1], rtol=1e-4)
 
 
+def before_adaptation(config: MetaConfig):
+    """The policy, the sampling parameters of the first task that was drawn and its first stage."""
+    policy, meta, batch = problem(config, shift=0.0)
+    params = TaskParams(jax.tree.map(lambda x: x[TASK_INDEX[0]], meta.latent), meta.policy)
+    return policy, params, jax.tree.map(lambda x: x[0, 0], batch)
+
+
 def test_emamls_gradient_is_credit_times_score():
     """Where the ratio is 1: sum_k d log N(z_k; mu, sigma) / T for each latent that was drawn."""
     config = dataclasses.replace(BASE, estimator="emaml")
-    policy, meta, batch = problem(config, shift=0.0)
-    one = jax.tree.map(lambda x: x[0, 0], batch)
-    params = TaskParams(jax.tree.map(lambda x: x[TASK_INDEX[0]], meta.latent), meta.policy)
+    policy, params, one = before_adaptation(config)
     gradient = jax.grad(
         lambda latent: sampling_surrogate(
             policy, config, params._replace(latent=latent), one, jnp.float32(3.0)
@@ -240,9 +247,7 @@ def test_emamls_gradient_is_credit_times_score():
 def test_emamls_credit_reaches_theta_where_latents_adapt():
     """Actions were drawn, too: sum_kt d log pi(a_kt) / T of theta, by the log-deviation's score."""
     config = dataclasses.replace(BASE, estimator="emaml", adapt="latents")
-    policy, meta, batch = problem(config, shift=0.0)
-    one = jax.tree.map(lambda x: x[0, 0], batch)
-    params = TaskParams(jax.tree.map(lambda x: x[TASK_INDEX[0]], meta.latent), meta.policy)
+    policy, params, one = before_adaptation(config)
     credit = lambda theta: sampling_surrogate(  # noqa: E731
         policy, config, params._replace(policy=theta), one, jnp.float32(3.0)
     )
@@ -252,12 +257,41 @@ def test_emamls_credit_reaches_theta_where_latents_adapt():
     np.testing.assert_allclose(gradient, 3.0 * (noise**2 - 1).sum(axis=(0, 1)) / 20, rtol=1e-3)
 
 
+PROMP = dataclasses.replace(BASE, optimizer="promp", promp=ProMPConfig(init_kl_coef=0.1))
+
+
 def test_promp_penalises_what_changes_before_adaptation():
-    config = dataclasses.replace(BASE, optimizer="promp")
-    for shift, low, high in ((0.0, -1e-6, 1e-5), (0.5, 1e-2, np.inf)):
-        policy, meta, batch = problem(config, shift=shift)
-        kl = make_objective(policy, config, TASK_INDEX, batch, alone).loss(meta).kl_pre
-        assert low <= kl < high
+    """The mean over the stages before the last one, whose KL is another."""
+    config = dataclasses.replace(PROMP, num_inner_steps=2)
+    policy, meta, batch = problem(config, shift=0.5)
+    terms = make_objective(policy, config, TASK_INDEX, batch, alone).loss(meta)
+    kls = []
+    for task, i in enumerate(TASK_INDEX):
+        of_task = jax.tree.map(lambda x, n=task: x[:, n], batch)
+        for stage, params in enumerate(adapt_again(policy, config, meta, i, of_task)[:-1]):
+            episodes = jax.tree.map(lambda x, s=stage: x[s], of_task.trajectory)
+            dist = act_again(policy, params, episodes)
+            kls.append(np.mean(distributions.kl(episodes.action_dist, dist)))
+    np.testing.assert_allclose(terms.kl_pre, np.mean(kls), rtol=1e-5)
+    assert abs(terms.kl_pre - terms.kl_policy) > 0.1 * terms.kl_pre > 0
+
+
+def promps_step(shift, kl_coef):
+    """The optimiser's state and metrics after an outer step that begins with this weight."""
+    policy, meta, batch = problem(PROMP, shift)
+    state = init_outer(PROMP, meta)._replace(kl_coef=jnp.float32(kl_coef))
+    return outer_step(policy, PROMP, meta, state, TASK_INDEX, batch, alone)[1:]
+
+
+def test_promps_penalty_holds_its_step_back():
+    (_, free), (_, held) = (promps_step(0.5, kl_coef) for kl_coef in (0.0, 1e3))
+    assert held["kl_pre"] < 0.9 * free["kl_pre"]
+
+
+@pytest.mark.parametrize(("shift", "now", "then"), [(0.5, 0.1, 0.2), (0, 0.4, 0.2), (0, 0.1, 0.1)])
+def test_promps_next_step_has_the_weight_that_the_kl_asks_for(shift, now, then):
+    state, metrics = promps_step(shift, now)
+    np.testing.assert_allclose((metrics["kl_coef"], state.kl_coef), (now, then), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("kl", "factor"), [(0.006, 0.5), (0.007, 1.0), (0.014, 1.0), (0.016, 2.0)])

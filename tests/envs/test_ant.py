@@ -147,6 +147,7 @@ def test_nothing_breaks_in_10_000_random_steps_of_256_ants():
 def test_sizes_and_brax():
     env = brax_envs.create("explorax_ant", episode_length=200)
     assert (env.observation_size, env.action_size, env.unwrapped.horizon) == (41, 8, 200)
+    assert (env.backend, float(env.dt)) == ("mjx", pytest.approx(0.01))
 
 
 @pytest.mark.slow
@@ -154,12 +155,18 @@ def test_brax_ppo_trains_on_it_unmodified(env):
     assert np.isfinite(train_briefly(env)["eval/episode_reward"])
 
 
-def test_task_files_round_trip_and_pictures_are_drawn(env, first, tmp_path):
+def test_task_files_round_trip(env, tmp_path):
     tasks = env.sample_tasks(jax.random.key(0), 3)
     save_tasks(tmp_path / "tasks.npz", tasks)
     np.testing.assert_array_equal(load_tasks(tmp_path / "tasks.npz").goal, tasks.goal)
+
+
+def test_pictures(first, tmp_path):
     obs = np.tile(first.obs, (4, 1))
     obs[:, [1, -2]] += np.linspace(0, 1.6, 4)[:, None]
     render(obs, tmp_path / "episode.gif", UP)
+    render(obs, tmp_path / "episode.png", UP, title="a title")
     with Image.open(tmp_path / "episode.gif") as image:
-        assert image.width > 300
+        assert (image.format, image.n_frames) == ("GIF", 4)
+    with Image.open(tmp_path / "episode.png") as image:
+        assert image.format == "PNG"

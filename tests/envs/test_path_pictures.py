@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from explorax_envs import ant, point, push, wheeled
@@ -12,19 +11,6 @@ SUITES = [(push, 26), (wheeled, 12), (ant, 41), (point, 2)]
 NUM_STEPS = 20
 GOAL = np.array([0.9, 0.1])
 TASK = push.PushTask(np.int32(1), GOAL, np.zeros(13))
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved."""
-    figures, save = [], Figure.savefig
-
-    def keep(figure, *args, **kwargs):
-        figures.append(figure)
-        save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
 
 
 def pushes(*moved: int) -> np.ndarray:

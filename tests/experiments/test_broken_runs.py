@@ -24,6 +24,7 @@ from explorax.meta_update import all_finite
 from explorax.parallel import local, replicate
 from explorax.train import compile_chunk, replay
 from explorax_envs.point import Point
+from explorax_envs.push import Push
 from run_directory import RunDirectory
 from stopped_runs import metrics, steps
 from tiny_runs import SKILLS
@@ -89,6 +90,20 @@ def in_physics(monkeypatch, limit=1.5):
     monkeypatch.setattr(learners, "make_env", make)
 
 
+class FragilePush(Push):
+    """Its joints are lost before a step of MJX, where the hand is far."""
+
+    def advance(self, state, action):
+        physics = state.pipeline_state
+        is_far = jnp.abs(physics.qpos[:2]).max() > 0.1
+        lost = physics.replace(qpos=poison(physics.qpos, is_far))
+        return super().advance(state.replace(pipeline_state=lost), action)
+
+
+def in_joints(monkeypatch):
+    monkeypatch.setattr(learners, "make_env", lambda config: FragilePush(reward=config.reward))
+
+
 @pytest.fixture
 def breaks(tmp_path, capfd):
     """Runs a script until it is not finite; gives its directory and what it says last."""
@@ -124,6 +139,7 @@ def check_redone(run_dir: Path, iteration: int) -> None:
         (in_gradients, r"5: kl_latent, .*; params\.policy\."),
         pytest.param(in_rewards, r"\d+: return_\w+, .*; params\.policy\.", marks=pytest.mark.slow),
         (in_physics, r"\d+: return_\w+, .*; params\.policy\."),
+        pytest.param(in_joints, r"\d+: return_\w+, .*; params\.policy\.", marks=pytest.mark.slow),
     ],
 )
 def test_what_broke_is_named_and_met_again(fault, what, tiny, breaks, monkeypatch):

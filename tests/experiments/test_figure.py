@@ -60,6 +60,21 @@ def test_figure_writes_a_picture_its_curves_and_every_run(tmp_path):
     assert after["success"] == pytest.approx(0.5)
 
 
+def test_the_papers_curves_are_marks_beside_ours(tmp_path, drawn):
+    paths = write(tmp_path, report(0, env="push", preset="push-maesn"))
+    assert figure.main([*paths, "--out", str(tmp_path / "out")]) == 0
+    ours, theirs = "push-maesn (1 seed)", ["MAESN, paper", "MAESN, released policies"]
+    returns, _, success = drawn[0].axes
+    lines = {line.get_label(): line for line in returns.get_lines()}
+    assert list(lines) == [ours, "doing nothing", *theirs], "of the others one point is as early"
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == list(lines)
+    np.testing.assert_array_equal(lines["MAESN, paper"].get_xydata(), [[0, -397.0], [1, -323.5]])
+    assert lines["MAESN, paper"].get_linestyle() == "None"
+    assert lines["MAESN, paper"].get_marker() == "s"
+    assert lines["MAESN, paper"].get_color() == lines[ours].get_color()
+    assert [line.get_label() for line in success.get_lines()] == [ours, "doing nothing", theirs[1]]
+
+
 def test_differences_are_to_the_named_curve_at_the_iterations_of_both(tmp_path, capsys):
     once = {"mean": [-14.0], "low": [-15.0], "high": [-13.0]}
     share = {"mean": [0.3], "low": [0.3], "high": [0.3]}
@@ -144,6 +159,11 @@ def test_a_torn_line_of_metrics_is_left_out(finished, tmp_path):
 def test_named_runs_and_a_suite_do_not_go_together(finished):
     with pytest.raises(UsageError, match=r"run_dirs: .*--suite"):
         figure.main([str(finished), "--suite", "ant"])
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 1025])
+def test_a_suite_has_seeds(refused, seeds):
+    refused(figure.main, [f"--seeds={seeds}"], "seeds: must be in 1..1024")
 
 
 def test_a_missing_run_is_named(tmp_path):

@@ -60,6 +60,7 @@ def test_what_the_machine_refuses_is_one_line(error, code, said, capsys):
         ("--meta.latent-dim 65", ["meta.latent_dim: "]),
         ("--meta.latent-dim=-1", ["meta.latent_dim: "]),
         ("--meta.num-inner-steps 11", ["meta.num_inner_steps: "]),
+        ("--meta.num-inner-steps=-1", ["meta.num_inner_steps: "]),
         ("--meta.memory-size 8", ["meta.latent_dim: ", "meta.memory_size"]),
         ("--meta.memory-size=-1", ["meta.memory_size: "]),
         ("--preset push-rl2 --meta.optimizer trpo", ["meta.optimizer: ", "meta.memory_size"]),

@@ -1,7 +1,6 @@
 """Runs whose latents are skills: stopped, resumed, evaluated; and flags that cannot be."""
 
 import json
-import signal
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import evaluate
 import train
 from cli import run_main
 from explorax.sinks import read_jsonl
-from stopped_runs import final_bits, stop_at
+from stopped_runs import whole_and_resumed
 
 LEARNED = [
     "--preset=point-hmrl-latent",
@@ -22,15 +21,8 @@ LEARNED = [
 @pytest.mark.slow
 def test_a_run_of_latent_skills(tiny, tmp_path, monkeypatch):
     """Stopped and resumed it is bit-equal; its discriminator and beta are learned and kept."""
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     flags = [*tiny, *LEARNED, "--train.num-iterations=4"]
-    assert run_main(train.main, [*flags, f"--run-dir={whole}"]) == 0
-    with monkeypatch.context() as patch:
-        stop_at(patch, 1, signal.SIGTERM)
-        assert run_main(train.main, [*flags, f"--run-dir={stopped}"]) == 0
-    assert not (stopped / "metatest.json").exists()
-    assert run_main(train.main, ["--resume", f"--run-dir={stopped}"]) == 0
-    assert final_bits(stopped) == final_bits(whole)
+    whole, stopped = whole_and_resumed(monkeypatch, flags, tmp_path)
     records = read_jsonl(whole / "metrics.jsonl")
     assert records[0]["intrinsic_coef"] == pytest.approx(0.1)
     assert len({record["intrinsic_coef"] for record in records}) == 4

@@ -36,9 +36,12 @@ def test_all_methods_of_a_suite_take_as_many_steps(suite, budget):
         per_update = meta.meta_batch_size * meta.num_episodes * stages * horizon
         assert abs(config.train.num_iterations * per_update - steps) <= per_update
         assert config.meta.ppo.decay_iterations == config.train.num_iterations
+    shape = "box" if (suite, budget) == ("push", "paper") else "disc"
     for config in wanted:
         assert (config.num_seeds, config.env.name, config.env.reward) == (3, suite, "dense")
         assert config.env.physics == ("fast" if budget == "small" else "exact")
+        assert config.env.block_shape == shape
+        assert config.metatest.num_iterations == 100 or budget == "small"
 
 
 @pytest.mark.parametrize("budget", ["small", "paper"])

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sweep
@@ -24,7 +25,23 @@ from sweeping.spec import read_spec
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_grid_is_run_once_and_tabled(fake_runs, tmp_path, capsys):
+def check_picture(figure, table):
+    """Every run above its values, the seeds of the best setting filled."""
+    scores = np.array([float(row["return_5"]) for row in table]).reshape(3, 2, 2)
+    for ax, name, axis in zip(figure.axes, SPEC["fields"], (0, 1), strict=True):
+        assert (ax.get_xlabel(), ax.get_ylabel()) == (name, "return@5")
+        ticks = [text.get_text() for text in ax.get_xticklabels()]
+        assert ticks == [f"{value:g}" for value in SPEC["fields"][name]]
+        mean, others, best = (line.get_xydata() for line in ax.get_lines())
+        of_values = np.moveaxis(scores, axis, 0).reshape(len(ticks), -1)
+        np.testing.assert_allclose(mean, list(enumerate(of_values.mean(axis=1))))
+        all_runs = [(x, score) for x, row in enumerate(of_values) for score in row]
+        np.testing.assert_allclose(sorted([*others.tolist(), *best.tolist()]), sorted(all_runs))
+        place = (1, 0)[axis]
+        assert sorted(best.tolist()) == [[place, -0.11], [place, -0.1]]
+
+
+def test_a_grid_is_run_once_and_tabled(fake_runs, tmp_path, capsys, drawn):
     spec = write_spec(tmp_path / "grid.yaml", SPEC)
     assert run_main(sweep.main, [str(spec)]) == 0
     assert fake_runs.started == ids(spec)
@@ -42,6 +59,7 @@ def test_a_grid_is_run_once_and_tabled(fake_runs, tmp_path, capsys):
     numbers = ("return_5", "success_5", "return_best", "success_best", "minutes")
     assert [float(best[name]) for name in numbers] == [-0.1, 0.5, -0.1, 0.5, 2.0]
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    check_picture(drawn[0], table)
     assert "writes" in (out / f"logs/{fake_runs.started[0]}.log").read_text()
     said = capsys.readouterr().out
     first = next(line for line in said.splitlines() if "2/2" in line)

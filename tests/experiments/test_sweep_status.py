@@ -1,6 +1,7 @@
 """How the runs of a sweep stand, as a table."""
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,36 @@ def test_every_run_has_a_line(begun, capsys):
         ["waiting", "1", "0.5", "", "", ""],
     ]
     assert "going on: 1 finished, 1 running, 1 waiting, 1 failed" in " ".join(said.split())
+
+
+def on_a_terminal(monkeypatch, sleep):
+    """Where it is shown anew after each sleep."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("time.sleep", sleep)
+
+
+def test_on_a_terminal_it_is_shown_until_the_sweep_ends(begun, monkeypatch, capsys):
+    def sleep(_):
+        begun.set_state(begun.entries()[1].id, "failed")
+        monkeypatch.setattr(SweepDirectory, "is_swept", lambda _: False)
+
+    on_a_terminal(monkeypatch, sleep)
+    assert run_main(sweep_status.main, ["--spec=elsewhere/some.yaml"]) == 0
+    titles = re.findall(r"some, (.*failed)", capsys.readouterr().out)
+    assert list(dict.fromkeys(titles)) == [
+        "going on: 1 finished, 1 running, 1 waiting, 1 failed",
+        "not going on: 1 finished, 1 waiting, 2 failed",
+    ]
+
+
+def test_a_terminal_is_left_by_an_interrupt(begun, monkeypatch):
+    def sleep(_):
+        raise KeyboardInterrupt
+
+    on_a_terminal(monkeypatch, sleep)
+    assert run_main(sweep_status.main, [f"--sweep-dir={begun.path}"]) == 130
 
 
 def test_a_run_whose_sweep_was_killed_is_stopped(begun, monkeypatch, capsys):

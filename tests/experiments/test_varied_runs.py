@@ -10,11 +10,13 @@ import pytest
 
 import evaluate
 import figure
+import learners
 import report
 import train
 from cli import run_main
 from config_json import from_json, settings_id, to_json
 from explorax.sinks import read_jsonl
+from explorax.varied import over_values
 from learners import finished_state, first_state, of_seed, set_up
 from report_run import evaluate_params
 from reports import held_out_tasks
@@ -73,6 +75,20 @@ def test_each_field_by_itself(tiny, name):
     check_members(tiny, {name: TWO[name]})
 
 
+@pytest.mark.slow
+def test_members_side_by_side_learn_what_they_would_alone(tiny, monkeypatch):
+    """As on an accelerator: a CPU takes them one by one."""
+    calls = []
+
+    def side_by_side(make, usual, values, one_by_one):
+        calls.append(one_by_one)
+        return over_values(make, usual, values)
+
+    monkeypatch.setattr(learners, "over_values", side_by_side)
+    check_members(tiny, {"meta.kl_coef": TWO["meta.kl_coef"]})
+    assert calls == [True]
+
+
 def test_settings_in_one_program_are_runs_in_one_directory(
     tiny, finished, tmp_path, refused, monkeypatch
 ):
@@ -83,7 +99,7 @@ def test_settings_in_one_program_are_runs_in_one_directory(
         stop_at(patch, 1, signal.SIGTERM)
         flags = [*tiny, *vary, "--train.num-iterations=6", f"--run-dir={run_dir}"]
         assert run_main(train.main, flags) == 0
-    assert steps(run_dir)[-1] < 6
+    assert steps(run_dir) == [3]
     again = ["--resume", f"--run-dir={run_dir}"]
     refused(train.main, [*again, "--vary", "meta.kl_coef=0.1", "meta.kl_coef=1"], "vary: ", run_dir)
     assert run_main(train.main, again) == 0
