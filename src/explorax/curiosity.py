@@ -43,7 +43,7 @@ def no_bonus() -> Bonus:
     return Bonus(init=lambda _: (), update=lambda state, _, alive: (jnp.zeros_like(alive), state))
 
 
-def reached(
+def reached_states(
     obs: Float[Array, "K T O"], alive: Float[Array, "K T"]
 ) -> tuple[Float[Array, "K T-1 O"], Float[Array, "K T-1"]]:
     """The states that all steps but the last reached, and 1.0 where there was such a step.
@@ -53,9 +53,11 @@ def reached(
     return obs[:, 1:], alive[:, :-1]
 
 
-def paid(bonus: Float[Array, "K T-1"], weight: Float[Array, "K T-1"]) -> Float[Array, "K T"]:
-    """``bonus`` where ``weight`` is 1, and 0 for the last step."""
-    return jnp.pad(bonus * weight, ((0, 0), (0, 1)))
+def pad_rewards(
+    reward: Float[Array, "K T-1"], weight: Float[Array, "K T-1"]
+) -> Float[Array, "K T"]:
+    """``reward`` where ``weight`` is 1, and 0 for the last step."""
+    return jnp.pad(reward * weight, ((0, 0), (0, 1)))
 
 
 class CountsState(NamedTuple):
@@ -76,11 +78,11 @@ def counts(cell_size: float = CELL_SIZE, table_size: int = TABLE_SIZE) -> Bonus:
     """
 
     def update(state: CountsState, obs: Array, alive: Array) -> tuple[Array, CountsState]:
-        state_reached, weight = reached(obs, alive)
+        state_reached, weight = reached_states(obs, alive)
         index = cell_index(state_reached, cell_size, table_size)
         visits = state.visits.at[index].add(weight.astype(jnp.int32))
         seen = jnp.maximum(visits[index], 1)  # an unvisited cell's n is not used: its weight is 0
-        return paid(jax.lax.rsqrt(seen.astype(obs.dtype)), weight), CountsState(visits)
+        return pad_rewards(jax.lax.rsqrt(seen.astype(obs.dtype)), weight), CountsState(visits)
 
     return Bonus(lambda _: CountsState(jnp.zeros(table_size, jnp.int32)), update)
 
@@ -205,7 +207,7 @@ def rnd(
         )
 
     def update(state: RNDState, obs: Array, alive: Array) -> tuple[Array, RNDState]:
-        state_reached, weight = reached(obs, alive)
+        state_reached, weight = reached_states(obs, alive)
         obs_moments = add_to_moments(state.obs_moments, state_reached, weight)
         x = whiten(obs_moments, state_reached)
         goal = cast(Array, target.apply(state.target, x))
@@ -216,14 +218,16 @@ def rnd(
         novelty = error(state.predictor)
         error_moments = add_to_moments(state.error_moments, novelty, weight)
         loss = lambda params: jnp.sum(error(params) * weight) / jnp.sum(weight)  # noqa: E731
-        fitted = minimise(optimizer, loss, (state.predictor, state.adam), num_steps)
+        fitted = descend(optimizer, loss, (state.predictor, state.adam), num_steps)
         bonus = novelty / (jnp.sqrt(error_moments.variance) + 1e-8)
-        return paid(bonus, weight), RNDState(state.target, *fitted, obs_moments, error_moments)
+        return pad_rewards(bonus, weight), RNDState(
+            state.target, *fitted, obs_moments, error_moments
+        )
 
     return Bonus(init, update)
 
 
-def minimise(
+def descend(
     optimizer: optax.GradientTransformation,
     loss: Callable[[PyTree], Float[Array, ""]],
     start: tuple[PyTree, optax.OptState],

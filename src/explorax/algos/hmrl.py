@@ -105,7 +105,8 @@ def build(
         per_choice = per_option(config, options)
         method = method_of(per_choice)
         if options.intrinsic_coef > 0:
-            method = paid(method, partial(choice_reward, skills, frozen), options.intrinsic_coef)
+            reward = partial(choice_reward, skills, frozen)
+            method = with_intrinsic_reward(method, reward, options.intrinsic_coef)
         return meta_update.build(above(env, frozen.policy), per_choice, mesh, policy, method)
 
     def init(key: PRNGKeyArray, frozen: FrozenSkills | None = None) -> HMRLState:
@@ -139,12 +140,12 @@ def choice_reward(
     skills: SkillSet, frozen: FrozenSkills, trajectory: Trajectory
 ) -> Float[Array, "K T"]:
     """log q(k | f(s')) - log p(k), nats, of every option but an episode's last, which is paid 0."""
-    state_reached, weight = curiosity.reached(trajectory.obs, trajectory.alive)
+    state_reached, weight = curiosity.reached_states(trajectory.obs, trajectory.alive)
     choice = trajectory.action[:, :-1, : skills.size]
-    return curiosity.paid(skills.told(frozen, state_reached, choice), weight)
+    return curiosity.pad_rewards(skills.intrinsic_reward(frozen, state_reached, choice), weight)
 
 
-def paid(method: Method, reward: IntrinsicReward, beta: float) -> Method:
+def with_intrinsic_reward(method: Method, reward: IntrinsicReward, beta: float) -> Method:
     """``method``, its inner steps from episodes that earn beta * ``reward`` besides."""
     coef = jnp.float32(beta)
 
