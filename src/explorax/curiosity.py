@@ -1,7 +1,7 @@
 """A bonus for new states, paid beside the reward where a task is learned alone.
 
-A step is paid for the state it reached: step t for obs[t + 1]. A trajectory does not hold what its
-last step reached, so that step is paid nothing, and nor is any step after an episode's end.
+A step is paid for the state it reached (``returns.reached_states``). The last step is paid nothing,
+and neither is any step after an episode's end.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.config import Curiosity
+from explorax.returns import pad_rewards, reached_states
 from explorax.types import PyTree
 
 OBS_CLIP = 5.0  # deviations from the mean (Burda 2018, section 2.4)
@@ -41,23 +42,6 @@ def make_bonus(kind: Curiosity, obs_size: int) -> Bonus:
 def no_bonus() -> Bonus:
     """Pays nothing and remembers nothing."""
     return Bonus(init=lambda _: (), update=lambda state, _, alive: (jnp.zeros_like(alive), state))
-
-
-def reached_states(
-    obs: Float[Array, "K T O"], alive: Float[Array, "K T"]
-) -> tuple[Float[Array, "K T-1 O"], Float[Array, "K T-1"]]:
-    """The states that all steps but the last reached, and 1.0 where there was such a step.
-
-    The state in which an episode ends is among them: the rollout repeats it from there on.
-    """
-    return obs[:, 1:], alive[:, :-1]
-
-
-def pad_rewards(
-    reward: Float[Array, "K T-1"], weight: Float[Array, "K T-1"]
-) -> Float[Array, "K T"]:
-    """``reward`` where ``weight`` is 1, and 0 for the last step."""
-    return jnp.pad(reward * weight, ((0, 0), (0, 1)))
 
 
 class CountsState(NamedTuple):

@@ -2,8 +2,8 @@
 
     r + beta (log q_phi(z | f(s')) - log p(z)),   p(z) = N(0, I)
 
-(DIAYN, Eysenbach et al. 2018, arXiv 1802.06070, eq. 3). A step is paid for the state it reached, as
-in ``curiosity``; the last one is paid nothing.
+(DIAYN, Eysenbach et al. 2018, arXiv 1802.06070, eq. 3). A step is paid for the state it reached
+(``returns.reached_states``); the last one is paid nothing.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Int
 
 from explorax.adapt import Appraisal, Batch, Parts, advantages, batch_from, weighted
 from explorax.config import LatentSkillConfig, MetaConfig, require
-from explorax.curiosity import pad_rewards, reached_states
 from explorax.nets import Discriminator, discriminator
+from explorax.returns import pad_rewards, reached_states
 from explorax.skills import Skills, gaussian
 from explorax.types import Metrics, PyTree, Trajectory
 

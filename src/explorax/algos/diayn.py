@@ -28,7 +28,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.config import SkillConfig
-from explorax.meta_update import all_finite, spread_metrics
+from explorax.metrics import all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
 from explorax.options import FrozenSkills, SkillSet
 from explorax.parallel import (

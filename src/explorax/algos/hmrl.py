@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from explorax import curiosity, meta_update
+from explorax import meta_update
 from explorax.adapt import Batch
 from explorax.config import MetaConfig, OptionConfig, require
 from explorax.intrinsic import (
@@ -41,6 +41,7 @@ from explorax.nets import Policy, controller_policy
 from explorax.optimizers import OuterState
 from explorax.options import FrozenSkills, Options, SkillSet, replay
 from explorax.outer import MetaParams
+from explorax.returns import pad_rewards, reached_states
 from explorax.rollout import stage_keys
 from explorax.types import Env, Metrics, PyTree, Task, Trajectory
 from explorax.varied import with_values
@@ -140,9 +141,9 @@ def choice_reward(
     skills: SkillSet, frozen: FrozenSkills, trajectory: Trajectory
 ) -> Float[Array, "K T"]:
     """log q(k | f(s')) - log p(k), nats, of every option but an episode's last, which is paid 0."""
-    state_reached, weight = curiosity.reached_states(trajectory.obs, trajectory.alive)
+    state_reached, weight = reached_states(trajectory.obs, trajectory.alive)
     choice = trajectory.action[:, :-1, : skills.size]
-    return curiosity.pad_rewards(skills.intrinsic_reward(frozen, state_reached, choice), weight)
+    return pad_rewards(skills.intrinsic_reward(frozen, state_reached, choice), weight)
 
 
 def with_intrinsic_reward(method: Method, reward: IntrinsicReward, beta: float) -> Method:
