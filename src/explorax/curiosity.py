@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.config import Curiosity
+from explorax.nets import relu_layers
 from explorax.returns import pad_rewards, reached_states
 from explorax.types import PyTree
 
@@ -133,8 +134,7 @@ class FeatureMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch O"]) -> Float[Array, "*batch F"]:
-        for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size, bias_init=nn.initializers.normal(1.0))(x))
+        x = relu_layers(x, self.hidden_sizes, bias_init=nn.initializers.normal(1.0))
         return nn.Dense(self.num_features)(x)
 
 
