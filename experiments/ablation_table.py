@@ -1,6 +1,5 @@
 """The ablation in numbers: what every row costs and scores, and how far it is from MAESN."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from ablation_runs import SKILLED, Run, config_of, steps_of_meta_training, steps_of_skills
 from comparisons import Scores, minutes
+from csv_files import write_rows
 from explorax.sinks import finite_or_none
 from intervals import difference, interval, mean
 from run_directory import RunDirectory
@@ -96,10 +96,7 @@ def costs(run: Run) -> Line:
 
 def write_table(path: Path, lines: Sequence[Line]) -> None:
     """Every line, with what it has of COLUMNS."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _plain(value) for name, value in line.items()} for line in lines)
+    write_rows(path, COLUMNS, ([_plain(line.get(name)) for name in COLUMNS] for line in lines))
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 Runs of one label are one curve: mean, interquartile mean and success over its seeds and the tasks.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from csv_files import write_rows
 from errors import UsageError
 from explorax.sinks import COUNTERS, SinkError, read_jsonl
 from intervals import Interval, difference, interquartile_mean, interval, mean
@@ -177,14 +177,14 @@ def _short(
 
 def write_runs(path: Path, reports: Sequence[Report]) -> None:
     """One line per run and meta-test iteration."""
-    names = [f"{name}_{part}" for name, part in COLUMNS]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "seed", "meta_iteration", "metatest_iteration", *names])
-        for report in reports:
-            about = [report["label"], report["seed"], report["meta_iteration"]]
-            for i in range(report["num_iterations"] + 1):
-                writer.writerow([*about, i, *_short(report, COLUMNS, i)])
+    about = ["label", "seed", "meta_iteration"]
+    header = [*about, "metatest_iteration", *(f"{name}_{part}" for name, part in COLUMNS)]
+    rows = (
+        [*(report[name] for name in about), i, *_short(report, COLUMNS, i)]
+        for report in reports
+        for i in range(report["num_iterations"] + 1)
+    )
+    write_rows(path, header, rows)
 
 
 def metrics_of(run_dir: Path) -> list[dict[str, Any]]:
@@ -220,38 +220,34 @@ TRAINING_COLUMNS = (
 
 def write_training(path: Path, reports: Sequence[Report]) -> None:
     """One line per run and meta-iteration, of the runs that were trained."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "seed", *TRAINING_COLUMNS])
-        for report in reports:
-            for record in metrics_of(report["run_dir"]):
-                values = (record.get(name) for name in TRAINING_COLUMNS)
-                short = (f"{x:.6g}" if isinstance(x, float) else x for x in values)
-                writer.writerow([report["label"], report["seed"], *short])
+    short = lambda x: f"{x:.6g}" if isinstance(x, float) else x  # noqa: E731
+    rows = (
+        [report["label"], report["seed"], *(short(record.get(name)) for name in TRAINING_COLUMNS)]
+        for report in reports
+        for record in metrics_of(report["run_dir"])
+    )
+    write_rows(path, ["label", "seed", *TRAINING_COLUMNS], rows)
 
 
 def write_curves(path: Path, curves: dict[str, dict[str, Interval]], seeds: dict[str, int]) -> None:
     """One line per label and meta-test iteration."""
     parts = [(name, part) for name in CURVES for part in ("mean", "low", "high")]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "seeds", "metatest_iteration", *_titles(parts)])
-        for label, curve in curves.items():
-            for i in range(len(curve["return"]["mean"])):
-                writer.writerow([label, seeds[label], i, *_short(curve, parts, i)])
+    rows = (
+        [label, seeds[label], i, *_short(curve, parts, i)]
+        for label, curve in curves.items()
+        for i in range(len(curve["return"]["mean"]))
+    )
+    write_rows(path, ["label", "seeds", "metatest_iteration", *_titles(parts)], rows)
 
 
 def write_differences(path: Path, reports: Sequence[Report], reference: str) -> None:
     """How much every other label is above one: a line per meta-test iteration that both have."""
-    scores = scores_of(reports)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", "reference", "metatest_iteration", *_titles(COLUMNS)])
-        others = scores.pop(reference)
-        for label, ones in scores.items():
-            both = min(ones["return"].shape[2], others["return"].shape[2])
-            found = {
-                name: difference(ones[name][..., :both], others[name][..., :both]) for name in ones
-            }
-            for i in range(both):
-                writer.writerow([label, reference, i, *_short(found, COLUMNS, i)])
+    scores, rows = scores_of(reports), []
+    others = scores.pop(reference)
+    for label, ones in scores.items():
+        both = min(ones["return"].shape[2], others["return"].shape[2])
+        found = {
+            name: difference(ones[name][..., :both], others[name][..., :both]) for name in ones
+        }
+        rows += [[label, reference, i, *_short(found, COLUMNS, i)] for i in range(both)]
+    write_rows(path, ["label", "reference", "metatest_iteration", *_titles(COLUMNS)], rows)

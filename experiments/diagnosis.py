@@ -7,7 +7,7 @@ from rich.console import Console
 
 from config_json import to_json
 from explorax.checkpoint import CheckpointError, Checkpoints
-from explorax.parallel import highest, of_first_process
+from explorax.parallel import of_first_process, wait_for_all
 from explorax.train import NonFiniteError, iterations_done, replay
 from explorax.types import LearnerState
 from learners import Setup, last_or_first
@@ -43,7 +43,7 @@ def what_broke(
     metrics = known + [name for name in error.metrics if name not in known]
     what = "; ".join(few(names) for names in (metrics, found.leaves) if names)
     around = _keep(run, found.before, error.state if found.finite else found.after, unit)
-    highest(0)  # of several processes the others wait: once one has ended, jax ends the rest
+    wait_for_all()  # once one process has ended, jax ends the rest
     return f"not finite at {where}{': ' if what else ''}{what}; {around}; {kept}; {again}"
 
 

@@ -69,7 +69,7 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
     from rich.console import Console
 
     import report_run
-    import reports
+    from held_out import held_out_tasks
     from learners import restore_best, restore_latest, set_up
 
     out = asked.out or run.path / "evaluation"
@@ -80,7 +80,7 @@ def evaluate(asked: EvaluateConfig, run: RunDirectory[Config]) -> None:
         report_run.check_out(member, report_run.out_of_member(run, member, out))
     config = run.config
     if asked.tasks is None:
-        tasks, source = reports.held_out_tasks(make_env(config.env), asked.num_tasks), None
+        tasks, source = held_out_tasks(make_env(config.env), asked.num_tasks), None
     else:
         tasks, source = report_run.load_tasks(config, asked.tasks), str(asked.tasks)
     restore = restore_best if asked.best else restore_latest

@@ -81,7 +81,8 @@ def explore(seeds: Sequence[Seed], number: int, out: Path) -> None:
     from rich.console import Console
 
     import report_exploration as report
-    from reports import held_out_tasks, print_files, waiting
+    from held_out import held_out_tasks
+    from reports import print_files, waiting
 
     say, console = Console(stderr=True), Console()
     env = make_env(seeds[0].run.config.env, reward="sparse")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from config import RunConfig
 from errors import RunError, code_once_saved
-from explorax.parallel import highest, of_first_process
+from explorax.parallel import of_first_process, wait_for_all
 from explorax.train import Callbacks, NonFiniteError, StopSignal, fit, replay
 from explorax.types import LearnerState, PyTree
 from learners import Setup, template
@@ -43,7 +43,7 @@ def follow(config: C, setup: Setup, test_along: Callable[[C, PyTree], None]) -> 
         except NonFiniteError as error:
             again, chunk_size = _first_ones_state(setup), config.train.chunk_size
             replay(setup.learner, again, setup.mesh, chunk_size, error.meta_iteration)
-            highest(0)  # until the first one has written what broke
+            wait_for_all()  # until the first one has written what broke
             raise RunError(str(error)) from error
         received = stop.agreed()
     if received is not None:

@@ -186,7 +186,13 @@ def discovered_skills(config: Config) -> PyTree:
     check_unchanged(config)
     paths = skill_paths(config)
     runs = {path: RunDirectory.open(path, SkillsRunConfig) for path in paths.values()}
-    found = {path: _newest_skills(run) for path, run in runs.items()}
+    # Brax's learners take seconds to import.
+    from explorax.algos.diayn import frozen
+
+    found = {  # of each state, which is large, the skills alone are kept
+        path: jax.device_get(frozen(finished_state(run, "hierarchy.skills_dir").params))
+        for path, run in runs.items()
+    }
     of_seeds = {
         seed: of_seed(runs[path].config, found[path], seed - runs[path].config.seed)
         for seed, path in paths.items()
@@ -195,25 +201,6 @@ def discovered_skills(config: Config) -> PyTree:
     if config.num_members == 1:
         return of_members[0]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *of_members)
-
-
-def _newest_skills(run: RunDirectory[SkillsRunConfig]) -> PyTree:
-    """Those of all seeds; the rest of the state, which is large, is let go.
-
-    Raises:
-      UsageError: the newest whole checkpoint is not the run's last.
-    """
-    asked = run.config.train.num_iterations
-    state, done = latest_on_one_device(run)
-    if done < asked:
-        raise UsageError(
-            f"hierarchy.skills_dir: {run.path} is at {done} of {asked} iterations; "
-            f"`make skills` goes on with --resume --run-dir {run.path}"
-        )
-    # Brax's learners take seconds to import.
-    from explorax.algos.diayn import frozen
-
-    return jax.device_get(frozen(state.params))
 
 
 def of_seed(config: RunConfig, params: PyTree, member: int) -> PyTree:
@@ -240,23 +227,22 @@ def restore_latest(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
     return restored.state, restored.step
 
 
-def latest_on_one_device(run: RunDirectory) -> tuple[LearnerState, int]:
-    """As ``restore_latest``, whatever the number of devices that the run is trained on."""
-    return restore_latest(run, set_up(run.config, one_device()))
-
-
-def finished_state(run: RunDirectory) -> LearnerState:
+def finished_state(run: RunDirectory, flag: str = "run_dirs") -> LearnerState:
     """The state that a run has ended with, on one device, without touching the run.
+
+    Args:
+      run: may be trained on any number of devices.
+      flag: the one that named it.
 
     Raises:
       UsageError: it is not finished, or its checkpoint cannot be read.
     """
-    asked = run.config.train.num_iterations
-    state, done = latest_on_one_device(run)
+    asked, setup = run.config.train.num_iterations, set_up(run.config, one_device())
+    state, done = restore_latest(run, setup)
     if done < asked:
         raise UsageError(
-            f"run_dirs: {run.path} is at {done} of {asked} meta-iterations; "
-            f"--run-dir {run.path} --resume finishes it"
+            f"{flag}: {run.path} is at {done} of {asked} {setup.kind.iteration}s; "
+            f"`make {run.config.target}` goes on with --resume --run-dir {run.path}"
         )
     return state
 

@@ -34,11 +34,11 @@ def in_step() -> Iterator[None]:
     _join()
     import jax
 
-    from explorax.parallel import highest
+    from explorax.parallel import wait_for_all
 
     try:
         yield
-        highest(0)
+        wait_for_all()
     except BaseException as error:
         code = _said(error)
         sys.stdout.flush()

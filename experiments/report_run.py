@@ -20,16 +20,15 @@ from explorax.parallel import everywhere, replicate, task_mesh
 from explorax.sinks import finite_or_none
 from explorax.train import FitResult
 from explorax.types import PyTree, Task
+from held_out import do_nothing, held_out_tasks
 from learners import of_seed
 from metatest_program import metatest_keys, metatest_program
 from paper import paper_curves
 from reports import (
     INTERVAL,
     about,
-    do_nothing,
     draw_training,
     files_of,
-    held_out_tasks,
     print_files,
     summarise,
     title,

@@ -69,8 +69,8 @@ def report_of(test: SkillTest, found: Found) -> dict[str, Any]:
     """What skills.json holds of one seed, besides whose it is."""
     sizes, trials, num_skills = test.config.evaluation, found.trials, len(found.moved)
     accuracy = {
-        "all_steps": float(trials.told.mean()),
-        "last_step": float(trials.told_last.mean()),
+        "all_steps": float(trials.accuracy.mean()),
+        "last_step": float(trials.correct_last.mean()),
         "chance": 1.0 / num_skills,
     }
     idle = dict(zip(("return", "success"), test.idle, strict=True))
@@ -136,8 +136,8 @@ def rows_of(found: Found, numbered: bool) -> list[dict[str, Any]]:
         columns |= {f"z_{i}": z for i, z in enumerate(found.codes.T)}
     else:
         columns |= {
-            "accuracy": trials.told.mean(axis=1),
-            "accuracy_last": trials.told_last.mean(axis=1),
+            "accuracy": trials.accuracy.mean(axis=1),
+            "accuracy_last": trials.correct_last.mean(axis=1),
         }
     columns |= {
         "information_last": trials.information.mean(axis=1),

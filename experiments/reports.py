@@ -6,39 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 from rich.console import Console
 from scipy import stats
 
 from config_json import settings_id
-from explorax.nets import Policy
-from explorax.rollout import TaskParams, returns_and_success, rollout, task_axes
 from explorax.sinks import finite_or_none, read_jsonl
-from explorax.types import Env, Gaussian, Task
+from held_out import held_out_tasks as held_out_tasks  # benchmarks/programs.py has it from here
 from run_directory import RunDirectory
-
-HELD_OUT = 0x7E57
-"""Stream of held-out tasks; training folds nothing so large into a key."""
 
 INTERVAL = "95%, percentile bootstrap over tasks"
 """What the intervals of ``summarise`` are."""
-
-
-CHOICE = 0xC401CE
-"""Stream of tasks on which something is chosen before it is tested on held-out ones."""
-
-
-def held_out_tasks(env: Env, num_tasks: int) -> Task:
-    """Tasks that no seed trains on, the same for all runs."""
-    return env.sample_tasks(jax.random.fold_in(jax.random.key(0), HELD_OUT), num_tasks)
-
-
-def choice_tasks(env: Env, num_tasks: int) -> Task:
-    """Tasks neither trained on nor held out, the same for all runs."""
-    return env.sample_tasks(jax.random.fold_in(jax.random.key(0), CHOICE), num_tasks)
 
 
 def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
@@ -77,23 +55,6 @@ def summarise(values: Any) -> dict[str, list[float | None]]:
     ).confidence_interval
     columns = {"mean": mean, "low": interval.low, "high": interval.high}
     return {name: [finite_or_none(x) for x in column] for name, column in columns.items()}
-
-
-def do_nothing(env: Env, tasks: Task) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean return and success of the action 0."""
-    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-
-    def still(_, obs, latent):
-        mean = jnp.zeros((*obs.shape[:-1], env.action_size))
-        return Gaussian(mean, jnp.full_like(mean, -jnp.inf))
-
-    no_latent = jnp.zeros((num_tasks, 0))
-    params = TaskParams(Gaussian(no_latent, no_latent), ())
-    keys = jax.random.split(jax.random.key(0), (num_tasks, 1))
-    policy = Policy(lambda _: (), still)
-    trajectory = rollout(env, policy, params, task_axes("latents"), tasks, keys)
-    episode_return, success = returns_and_success(trajectory)
-    return jnp.mean(episode_return), jnp.mean(success)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from config import SkillsRunConfig
 from explorax.algos.diayn import SkillLearner, SkillParams
 from explorax.parallel import replicate, task_mesh
 from explorax.types import Task
+from held_out import choice_tasks, do_nothing, held_out_tasks
 from learners import skill_learner
-from reports import choice_tasks, do_nothing, held_out_tasks
 from runtime import make_env
 from skill_measures import Player, Program, Trials
 

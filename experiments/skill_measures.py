@@ -31,7 +31,7 @@ class Played(NamedTuple):
     episode_return: Float[Array, " M"]
     success: Float[Array, " M"]
     information: Float[Array, "M T"]  # log q(z | f(s)) - log p(z), nats
-    told: Bool[Array, "M T"]  # q's likeliest skill is the one that acts; numbered skills only
+    correct: Bool[Array, "M T"]  # q's likeliest skill is the one that acts; numbered skills only
 
 
 Program = Callable[[SkillParams, Task, Float[Array, "M C"], PRNGKeyArray], Played]
@@ -68,8 +68,8 @@ def play(
     trajectory = learner.unroll(params, tasks, skills.embed(codes), keys)
     outputs, codes = learner.infer(params, trajectory.obs), codes[:, None]
     information = skills.log_posterior(outputs, codes) - skills.log_prior(params.prior, codes)
-    told = jnp.argmax(outputs, axis=-1) == codes[..., 0].astype(jnp.int32)
-    return Played(trajectory.obs, *returns_and_success(trajectory), information, told)
+    correct = jnp.argmax(outputs, axis=-1) == codes[..., 0].astype(jnp.int32)
+    return Played(trajectory.obs, *returns_and_success(trajectory), information, correct)
 
 
 class Player(NamedTuple):
@@ -119,20 +119,20 @@ class Trials(NamedTuple):
     episode_return: Float[np.ndarray, "K N"]
     success: Float[np.ndarray, "K N"]
     information: Float[np.ndarray, "K N"]  # at the last step, nats
-    told: Float[np.ndarray, "K N"]  # share of time steps at which q names the skill
-    told_last: Bool[np.ndarray, "K N"]  # whether it does at the last
+    accuracy: Float[np.ndarray, "K N"]  # share of time steps at which q names the skill
+    correct_last: Bool[np.ndarray, "K N"]  # whether it does at the last
 
 
 def _summary(played: Played) -> Trials:
     """What is kept of M episodes."""
-    obs, episode_return, success, information, told = map(np.asarray, played)
+    obs, episode_return, success, information, correct = map(np.asarray, played)
     return Trials(
         ends=obs[:, [0, -1]],
         episode_return=episode_return,
         success=success,
         information=information[:, -1],
-        told=told.mean(axis=-1),
-        told_last=told[:, -1],
+        accuracy=correct.mean(axis=-1),
+        correct_last=correct[:, -1],
     )
 
 

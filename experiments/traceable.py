@@ -13,9 +13,9 @@ from cli import parse_train, run_main
 from config import Config
 from errors import UsageError
 from explorax.varied import with_values
+from held_out import held_out_tasks
 from learners import set_up, template
 from metatest_program import metatest_keys, metatest_program
-from reports import held_out_tasks
 from runtime import configure_jax, make_env
 from variations import text_of
 

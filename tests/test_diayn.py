@@ -137,7 +137,7 @@ def test_vic_prior_follows_the_exact_policy_gradient():
     """Of E_p[R(z)] with respect to the logits: p(z) (R(z) - E_p[R])."""
     parts = parts_of(dataclasses.replace(CONFIG, objective="vic"))
     sgd = optax.sgd(1.0)
-    parts = parts._replace(prior_adam=sgd)
+    parts = parts._replace(prior_optimizer=sgd)
     logits = jnp.array([0.3, -0.5, 0.1, 0.0])
     reward_of = jnp.array([1.0, 0.0, -2.0, 0.5])
     state = diayn.init_state(parts, jax.random.key(0))
@@ -153,7 +153,7 @@ def test_vic_prior_follows_the_exact_policy_gradient():
 def test_the_discriminator_climbs_the_likelihood():
     """Its first step: softmax - one-hot is the gradient of the output's bias."""
     sgd = optax.sgd(1.0)
-    parts = parts_of()._replace(adam=sgd)
+    parts = parts_of()._replace(optimizer=sgd)
     params = params_of(parts)
     batch = remember(
         parts.config.objective, parts.features, episode([1, 1, 1, 0]), jnp.array([[2.0]])

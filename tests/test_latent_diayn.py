@@ -292,7 +292,7 @@ def test_the_discriminator_learns():
 
     phi = told.discriminator.init(jax.random.key(1))
     keys = jax.random.split(jax.random.key(2), 60)
-    _, metrics = jax.jit(lambda c: jax.lax.scan(step, c, keys))((phi, told.adam.init(phi)))
+    _, metrics = jax.jit(lambda c: jax.lax.scan(step, c, keys))((phi, told.optimizer.init(phi)))
     assert metrics["intrinsic_reward_pre"][0] == 0.0
     loss = metrics["discriminator_loss"]
     np.testing.assert_allclose(loss[0], np.log(2 * np.pi) + 1.0, atol=0.4)  # N(0, I)'s entropy

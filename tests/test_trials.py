@@ -55,7 +55,7 @@ def test_training_sees_what_acting_saw(env):
     for n in range(TASKS):
         trajectory = of_task(batch.trajectory, n)
         whole = trials.join_episodes(trajectory)
-        dist = trials.act_again(
+        dist = trials.act_on_percepts(
             POLICY, state.params.policy, trials.percepts_again(whole, env.horizon)
         )
         np.testing.assert_allclose(dist.mean, whole.action_dist.mean, atol=1e-6)

@@ -1,6 +1,5 @@
 """What came of a sweep: a line per seed, and its settings from the best to the worst."""
 
-import csv
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from rich.table import Table
 from child_runs import is_finished
 from comparisons import minutes
 from config_json import settings_id
+from csv_files import write_rows
 from errors import UsageError
 from result_files import Scored, read_result
 from run_directory import RunDirectory
@@ -123,14 +123,13 @@ def write_results(path: Path, spec: SweepSpec, results: Sequence[Result]) -> Non
     """One line per seed."""
     metrics = columns_of(spec.metric)
     titles = [str(metric).replace("@", "_") for metric in metrics]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", *spec.fields, "seed", *titles, "minutes"])
-        for result in results:
-            varied = [result.entry.fields[name] for name in spec.fields]
-            numbers = [*(result.scores[str(metric)] for metric in metrics), result.minutes]
-            short = [None if x is None else round(x, 4) for x in numbers]
-            writer.writerow([result.entry.id, *varied, result.seed, *short])
+    rows = []
+    for result in results:
+        varied = [result.entry.fields[name] for name in spec.fields]
+        numbers = [*(result.scores[str(metric)] for metric in metrics), result.minutes]
+        short = [None if x is None else round(x, 4) for x in numbers]
+        rows.append([result.entry.id, *varied, result.seed, *short])
+    write_rows(path, ["id", *spec.fields, "seed", *titles, "minutes"], rows)
 
 
 def ranking(spec: SweepSpec, results: Sequence[Result]) -> list[Ranked]:

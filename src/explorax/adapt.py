@@ -61,7 +61,7 @@ class Appraisal(NamedTuple):
 
 def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Batch:
     """Advantages of one task's episodes: linear baseline refitted on them, GAE, standardised."""
-    return standardised(trajectory, advantages(trajectory, trajectory.reward, discount, gae_lambda))
+    return batch_from(trajectory, advantages(trajectory, trajectory.reward, discount, gae_lambda))
 
 
 def advantages(
@@ -74,8 +74,8 @@ def advantages(
     return Advantages(of_steps, (target - value)[:, 0], jnp.max(jnp.abs(target)))
 
 
-def standardised(trajectory: Trajectory, advantages: Advantages) -> Batch:
-    """The batch of one task's episodes."""
+def batch_from(trajectory: Trajectory, advantages: Advantages) -> Batch:
+    """The batch of one task's episodes: ``advantages`` standardised."""
     alive = trajectory.alive
     floor = 1e-5 * advantages.largest  # float32 cannot tell returns apart below it
     return Batch(

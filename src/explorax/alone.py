@@ -40,8 +40,8 @@ def curious_batch(
       The batch, in which the trajectory's reward is the task's own; and the bonus's next state.
     """
     novelty, state = bonus.update(state, trajectory.obs, trajectory.alive)
-    paid = trajectory._replace(reward=trajectory.reward + config.curiosity_coef * novelty)
-    batch = make_batch(paid, config.discount, config.gae_lambda)
+    with_bonus = trajectory._replace(reward=trajectory.reward + config.curiosity_coef * novelty)
+    batch = make_batch(with_bonus, config.discount, config.gae_lambda)
     return batch._replace(trajectory=trajectory), state
 
 

@@ -1,7 +1,7 @@
 """A bonus for new states, paid beside the reward where a task is learned alone.
 
-A step is paid for the state it reached: step t for obs[t + 1]. A trajectory does not hold what its
-last step reached, so that step is paid nothing, and nor is any step after an episode's end.
+A step is paid for the state it reached (``returns.reached_states``). The last step is paid nothing,
+and neither is any step after an episode's end.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.config import Curiosity
+from explorax.nets import relu_layers
+from explorax.returns import pad_rewards, reached_states
 from explorax.types import PyTree
 
 OBS_CLIP = 5.0  # deviations from the mean (Burda 2018, section 2.4)
@@ -43,21 +45,6 @@ def no_bonus() -> Bonus:
     return Bonus(init=lambda _: (), update=lambda state, _, alive: (jnp.zeros_like(alive), state))
 
 
-def reached(
-    obs: Float[Array, "K T O"], alive: Float[Array, "K T"]
-) -> tuple[Float[Array, "K T-1 O"], Float[Array, "K T-1"]]:
-    """The states that all steps but the last reached, and 1.0 where there was such a step.
-
-    The state in which an episode ends is among them: the rollout repeats it from there on.
-    """
-    return obs[:, 1:], alive[:, :-1]
-
-
-def paid(bonus: Float[Array, "K T-1"], weight: Float[Array, "K T-1"]) -> Float[Array, "K T"]:
-    """``bonus`` where ``weight`` is 1, and 0 for the last step."""
-    return jnp.pad(bonus * weight, ((0, 0), (0, 1)))
-
-
 class CountsState(NamedTuple):
     """Visits of every cell so far."""
 
@@ -76,11 +63,11 @@ def counts(cell_size: float = CELL_SIZE, table_size: int = TABLE_SIZE) -> Bonus:
     """
 
     def update(state: CountsState, obs: Array, alive: Array) -> tuple[Array, CountsState]:
-        state_reached, weight = reached(obs, alive)
+        state_reached, weight = reached_states(obs, alive)
         index = cell_index(state_reached, cell_size, table_size)
         visits = state.visits.at[index].add(weight.astype(jnp.int32))
         seen = jnp.maximum(visits[index], 1)  # an unvisited cell's n is not used: its weight is 0
-        return paid(jax.lax.rsqrt(seen.astype(obs.dtype)), weight), CountsState(visits)
+        return pad_rewards(jax.lax.rsqrt(seen.astype(obs.dtype)), weight), CountsState(visits)
 
     return Bonus(lambda _: CountsState(jnp.zeros(table_size, jnp.int32)), update)
 
@@ -147,8 +134,7 @@ class FeatureMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch O"]) -> Float[Array, "*batch F"]:
-        for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size, bias_init=nn.initializers.normal(1.0))(x))
+        x = relu_layers(x, self.hidden_sizes, bias_init=nn.initializers.normal(1.0))
         return nn.Dense(self.num_features)(x)
 
 
@@ -205,7 +191,7 @@ def rnd(
         )
 
     def update(state: RNDState, obs: Array, alive: Array) -> tuple[Array, RNDState]:
-        state_reached, weight = reached(obs, alive)
+        state_reached, weight = reached_states(obs, alive)
         obs_moments = add_to_moments(state.obs_moments, state_reached, weight)
         x = whiten(obs_moments, state_reached)
         goal = cast(Array, target.apply(state.target, x))
@@ -216,14 +202,16 @@ def rnd(
         novelty = error(state.predictor)
         error_moments = add_to_moments(state.error_moments, novelty, weight)
         loss = lambda params: jnp.sum(error(params) * weight) / jnp.sum(weight)  # noqa: E731
-        fitted = minimise(optimizer, loss, (state.predictor, state.adam), num_steps)
+        fitted = descend(optimizer, loss, (state.predictor, state.adam), num_steps)
         bonus = novelty / (jnp.sqrt(error_moments.variance) + 1e-8)
-        return paid(bonus, weight), RNDState(state.target, *fitted, obs_moments, error_moments)
+        return pad_rewards(bonus, weight), RNDState(
+            state.target, *fitted, obs_moments, error_moments
+        )
 
     return Bonus(init, update)
 
 
-def minimise(
+def descend(
     optimizer: optax.GradientTransformation,
     loss: Callable[[PyTree], Float[Array, ""]],
     start: tuple[PyTree, optax.OptState],

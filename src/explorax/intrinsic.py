@@ -2,8 +2,8 @@
 
     r + beta (log q_phi(z | f(s')) - log p(z)),   p(z) = N(0, I)
 
-(DIAYN, Eysenbach et al. 2018, arXiv 1802.06070, eq. 3). A step is paid for the state it reached, as
-in ``curiosity``; the last one is paid nothing.
+(DIAYN, Eysenbach et al. 2018, arXiv 1802.06070, eq. 3). A step is paid for the state it reached
+(``returns.reached_states``); the last one is paid nothing.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from explorax.adapt import Appraisal, Batch, Parts, advantages, standardised, weighted
+from explorax.adapt import Appraisal, Batch, Parts, advantages, batch_from, weighted
 from explorax.config import LatentSkillConfig, MetaConfig, require
-from explorax.curiosity import paid, reached
 from explorax.nets import Discriminator, discriminator
+from explorax.returns import pad_rewards, reached_states
 from explorax.skills import Skills, gaussian
 from explorax.types import Metrics, PyTree, Trajectory
 
@@ -32,7 +32,7 @@ class Intrinsic(NamedTuple):
     config: LatentSkillConfig
     skills: Skills
     discriminator: Discriminator
-    adam: optax.GradientTransformation
+    optimizer: optax.GradientTransformation  # the discriminator's
 
 
 def make_intrinsic(
@@ -60,7 +60,7 @@ def log_posterior(
     intrinsic: Intrinsic, phi: PyTree, trajectory: Trajectory
 ) -> tuple[Float[Array, "K T-1"], Float[Array, "K T-1"]]:
     """log q_phi(z | f(s')), nats, of every step but the last; 1.0 where there was such a step."""
-    state_reached, weight = reached(trajectory.obs, trajectory.alive)
+    state_reached, weight = reached_states(trajectory.obs, trajectory.alive)
     outputs = intrinsic.discriminator.apply(phi, state_reached[..., intrinsic.features])
     return intrinsic.skills.log_posterior(outputs, trajectory.latent[:, None]), weight
 
@@ -71,7 +71,7 @@ def intrinsic_reward(
     """log q_phi(z | f(s')) - log p(z), nats; 0 for the last step and after an episode's end."""
     log_q, weight = log_posterior(intrinsic, phi, trajectory)
     log_p = intrinsic.skills.log_prior(intrinsic.skills.prior, trajectory.latent)
-    return paid(log_q - log_p[:, None], weight)
+    return pad_rewards(log_q - log_p[:, None], weight)
 
 
 def appraise(
@@ -96,7 +96,7 @@ def appraise(
     of = lambda reward: advantages(trajectory, reward, config.discount, config.gae_lambda)  # noqa: E731
     made_of = Parts(of(trajectory.reward), of(bonus))
     learned_from = trajectory._replace(reward=trajectory.reward + coef * bonus)
-    batch = standardised(learned_from, weighted(made_of, coef))
+    batch = batch_from(learned_from, weighted(made_of, coef))
     return batch._replace(parts=made_of) if in_parts else batch
 
 
@@ -138,7 +138,7 @@ def again_weighted(batch: Batch, coef: Float[Array, ""]) -> Batch:
     differs = (batch.inverse_std > 0) & jnp.any(batch.episode_advantage != 0)
     anything = lambda x: jnp.arange(x.size, dtype=x.dtype).reshape(x.shape)  # noqa: E731
     total = jax.tree.map(lambda x: jnp.where(differs, x, anything(x)), weighted(batch.parts, coef))
-    again = standardised(batch.trajectory, total)._replace(parts=batch.parts)
+    again = batch_from(batch.trajectory, total)._replace(parts=batch.parts)
     return jax.tree.map(lambda new, old: jnp.where(differs, new, old), again, batch)
 
 
@@ -166,21 +166,21 @@ def discriminator_step(
 
     def loss(phi: PyTree) -> tuple[Float[Array, ""], tuple[Array, ...]]:
         log_q, weight = log_posterior(intrinsic, phi, episodes)
-        told = intrinsic_reward(intrinsic, phi, episodes)[:, :-1]
+        reward = intrinsic_reward(intrinsic, phi, episodes)[:, :-1]
         surprise = -jnp.mean(log_q * weight)
-        return surprise, (surprise, jnp.mean(told), jnp.mean(weight))
+        return surprise, (surprise, jnp.mean(reward), jnp.mean(weight))
 
     def step(carry, _):
         phi, adam = carry
         gradient, terms = reduce(jax.grad(loss, has_aux=True)(phi))
-        updates, adam = intrinsic.adam.update(gradient, adam)
+        updates, adam = intrinsic.optimizer.update(gradient, adam)
         return (optax.apply_updates(phi, updates), adam), terms
 
     steps = intrinsic.config.num_gradient_steps
     (phi, adam), terms = jax.lax.scan(step, (phi, adam), length=steps)
-    surprise, told, share = (x[0] for x in terms)
+    surprise, reward, share = (x[0] for x in terms)
     metrics = {
         "discriminator_loss": surprise / share,
-        "intrinsic_reward_pre": told / share,
+        "intrinsic_reward_pre": reward / share,
     }
     return phi, adam, metrics

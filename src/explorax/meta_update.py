@@ -10,28 +10,19 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from explorax import distributions
 from explorax.adapt import Appraisal, Batch, StepSizes, for_each, unroll
 from explorax.alone import learn_alone
 from explorax.config import MetaConfig
+from explorax.metrics import all_finite, parameter_metrics, sampling_metrics
 from explorax.nets import Policy, gaussian_mlp_policy, recurrent_policy
 from explorax.optimizers import OuterState, init_outer, outer_step
 from explorax.outer import MetaParams
 from explorax.parallel import mean_over_devices, over_tasks
-from explorax.rollout import TaskParams, returns_and_success
+from explorax.rollout import TaskParams
 from explorax.trials import continue_trials, sample_trials, trial_step
-from explorax.types import (
-    ActionDist,
-    Env,
-    Gaussian,
-    Metrics,
-    PyTree,
-    SkillChoice,
-    Task,
-    Trajectory,
-)
+from explorax.types import Env, Gaussian, Metrics, PyTree, Task, Trajectory
 from explorax.varied import with_values
 
 
@@ -290,51 +281,3 @@ def meta_update(
     metrics["finite"] = all_finite(learned_and_sampled).astype(jnp.float32)
     iteration = state.iteration + 1
     return MetaState(params, outer, state.tasks, state.key, iteration), metrics
-
-
-def sampling_metrics(batch: Batch) -> Metrics:
-    """Return and success before and after adaptation, and how far actions spread."""
-    episode_return, success = returns_and_success(batch.trajectory)  # (S, N, K)
-    return {
-        "return_pre": jnp.mean(episode_return[0]),
-        "return_post": jnp.mean(episode_return[-1]),
-        "success_pre": jnp.mean(success[0]),
-        "success_post": jnp.mean(success[-1]),
-        **spread_metrics(batch.trajectory.action_dist),
-    }
-
-
-def spread_metrics(dist: ActionDist) -> Metrics:
-    """How far a policy's actions spread: the deviation, and of skills the entropy (nats)."""
-    if isinstance(dist, SkillChoice):
-        entropy = {"skill_entropy": jnp.mean(distributions.categorical_entropy(dist.logits))}
-        has_residual = dist.residual.mean.shape[-1] > 0
-        return entropy | (spread_metrics(dist.residual) if has_residual else {})
-    return {"action_std": jnp.mean(jnp.exp(dist.log_std))}
-
-
-def all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether no float in ``tree`` is infinite or NaN."""
-    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]).all()
-
-
-def parameter_metrics(config: MetaConfig, params: MetaParams) -> Metrics:
-    """Of latents and step sizes what the method has."""
-    metrics: dict[str, Float[Array, ""]] = {}
-    if config.latent_dim > 0:
-        prior = distributions.standard_normal_like(params.latent)
-        metrics |= {
-            "kl_latent": jnp.mean(distributions.kl(params.latent, prior)),
-            "latent_mean_std": jnp.std(params.latent.mean),
-            "latent_std": jnp.mean(jnp.exp(params.latent.log_std)),
-        }
-    if config.num_inner_steps > 0 and config.adapt in ("latents", "both"):
-        metrics |= {
-            "inner_lr_mean": jnp.mean(params.step_sizes.latent.mean),
-            "inner_lr_log_std": jnp.mean(params.step_sizes.latent.log_std),
-        }
-    by_gradient = config.num_inner_steps > 0 and config.memory_size == 0
-    if by_gradient and config.adapt in ("params", "both"):
-        metrics["inner_lr_params"] = params.step_sizes.policy
-    return metrics

@@ -40,6 +40,17 @@ class Policy(NamedTuple):
     """H"""
 
 
+def relu_layers(
+    x: Float[Array, "*batch I"],
+    hidden_sizes: Sequence[int],
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros,
+) -> Float[Array, "*batch U"]:
+    """``x`` through dense ReLU layers, which become those of the module that calls this."""
+    for size in hidden_sizes:
+        x = nn.relu(nn.Dense(size, bias_init=bias_init)(x))
+    return x
+
+
 class GaussianMLP(nn.Module):
     """ReLU layers on [obs, z] give the mean; one learned log-std vector serves all inputs.
 
@@ -52,13 +63,23 @@ class GaussianMLP(nn.Module):
 
     @nn.compact
     def __call__(self, obs: Float[Array, "*batch O"], latent: Float[Array, "*batch L"]) -> Gaussian:
-        x = jnp.concatenate([obs, latent], axis=-1)
-        for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size)(x))
+        x = relu_layers(jnp.concatenate([obs, latent], axis=-1), self.hidden_sizes)
         mean = nn.Dense(self.action_size, kernel_init=SMALL)(x)
         init_log_std = nn.initializers.constant(jnp.log(self.init_action_std))
         log_std = self.param("log_std", init_log_std, (self.action_size,))
         return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+
+
+def policy_from(net: nn.Module, obs_size: int, latent_size: int) -> Policy:
+    """The policy without a memory that a module of (obs, latent) is."""
+
+    def init(key: PRNGKeyArray) -> PyTree:
+        return net.init(key, jnp.zeros(obs_size), jnp.zeros(latent_size))
+
+    def apply(params: PyTree, obs: Array, latent: Array) -> ActionDist:
+        return cast(ActionDist, net.apply(params, obs, latent))
+
+    return Policy(init, apply)
 
 
 def gaussian_mlp_policy(
@@ -70,14 +91,7 @@ def gaussian_mlp_policy(
 ) -> Policy:
     """The MAESN policy as pure functions; ``latent_size`` 0 gives a policy without a latent."""
     net = GaussianMLP(action_size, tuple(hidden_sizes), init_action_std)
-
-    def init(key: PRNGKeyArray) -> PyTree:
-        return net.init(key, jnp.zeros(obs_size), jnp.zeros(latent_size))
-
-    def apply(params: PyTree, obs: Array, latent: Array) -> Gaussian:
-        return cast(Gaussian, net.apply(params, obs, latent))
-
-    return Policy(init, apply)
+    return policy_from(net, obs_size, latent_size)
 
 
 class Controller(nn.Module):
@@ -95,9 +109,7 @@ class Controller(nn.Module):
     def __call__(
         self, obs: Float[Array, "*batch O"], latent: Float[Array, "*batch L"]
     ) -> SkillChoice:
-        x = jnp.concatenate([obs, latent], axis=-1)
-        for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size)(x))
+        x = relu_layers(jnp.concatenate([obs, latent], axis=-1), self.hidden_sizes)
         logits = nn.Dense(self.num_skills, kernel_init=SMALL)(x)
         # in deviations: beside steep directions conjugate gradients hardly find the flat logits
         mean = nn.Dense(self.residual_size, kernel_init=nn.initializers.zeros)(x)
@@ -117,14 +129,7 @@ def controller_policy(
 ) -> Policy:
     """pi_theta(k | s, z), which chooses skills; ``residual_size`` 0 leaves their actions alone."""
     net = Controller(num_skills, residual_size, tuple(hidden_sizes), init_residual_std)
-
-    def init(key: PRNGKeyArray) -> PyTree:
-        return net.init(key, jnp.zeros(obs_size), jnp.zeros(latent_size))
-
-    def apply(params: PyTree, obs: Array, latent: Array) -> SkillChoice:
-        return cast(SkillChoice, net.apply(params, obs, latent))
-
-    return Policy(init, apply)
+    return policy_from(net, obs_size, latent_size)
 
 
 def orthogonal_blocks(key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Array:
@@ -201,9 +206,7 @@ class DiscriminatorMLP(nn.Module):
 
     @nn.compact
     def __call__(self, features: Float[Array, "*batch F"]) -> Float[Array, "*batch D"]:
-        x = features
-        for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size)(x))
+        x = relu_layers(features, self.hidden_sizes)
         return nn.Dense(self.output_size, kernel_init=nn.initializers.zeros)(x)
 
 

@@ -85,8 +85,8 @@ def ppo_outer_step(
 ) -> tuple[PyTree, OuterState, Metrics]:
     """A few full-batch Adam steps on the clipped surrogate (Schulman 2017, eq. 7).
 
-    For promp the loss has a penalty on the KL from the pre-update sampling policies, whose weight
-    adapts afterwards (Rothfuss 2018, algorithm 1).
+    For promp the loss has a penalty on the KL from the pre-update sampling policies (Rothfuss 2018,
+    section 6); its weight adapts afterwards (``adapted_kl_coef``).
 
     Adam is dense: the latents of tasks that were not drawn move on by their momentum. The metrics
     ``kl_policy``, ``kl_pre`` and ``clip_fraction`` are those before the last epoch: a pass after it
@@ -126,9 +126,11 @@ def ppo_outer_step(
 def adapted_kl_coef(
     kl_coef: Float[Array, ""], kl: Float[Array, ""], config: ProMPConfig
 ) -> Float[Array, ""]:
-    """Halved where the KL was below 2/3 of its target, doubled where above 3/2 of it.
+    """The adaptive KL penalty of PPO (Schulman 2017, arXiv 1707.06347, section 4).
 
-    It does not fall below its start: from next to 0 it would take too long to rise again.
+    The weight is halved if KL < target / 1.5 and doubled if KL > 1.5 target. ProMP's public code
+    has the same rule, with one weight per inner step. Ours never falls below its initial value:
+    from near 0 it would take too long to rise again.
     """
     target = config.target_kl
     factor = jnp.where(kl < target / 1.5, 0.5, jnp.where(kl > 1.5 * target, 2.0, 1.0))

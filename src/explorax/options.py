@@ -38,7 +38,9 @@ class SkillSet(NamedTuple):
     """M, their number"""
     init: Callable[[PRNGKeyArray], FrozenSkills]
     """key -> untrained ones"""
-    told: Callable[[FrozenSkills, Float[Array, "*batch O"], Float[Array, "*batch M"]], Array]
+    intrinsic_reward: Callable[
+        [FrozenSkills, Float[Array, "*batch O"], Float[Array, "*batch M"]], Array
+    ]
     """(skills, obs, k one-hot) -> log q(k | f(s)) - log p(k), nats, (*batch)"""
 
 

@@ -136,6 +136,11 @@ def highest(value: int) -> int:
     return int(multihost_utils.process_allgather(np.int32(value)).max())
 
 
+def wait_for_all() -> None:
+    """Returns once all processes have called it."""
+    highest(0)
+
+
 def of_first_process(tree: PyTree) -> PyTree:
     """The first process's ``tree``, bit for bit, in arrays of this process alone.
 

@@ -1,9 +1,27 @@
-"""From rewards to advantages: discounting, GAE, the linear baseline, standardising."""
+"""Rewards for states, and from rewards to advantages: GAE, the linear baseline, standardising."""
 
 import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
+
+
+def reached_states(
+    obs: Float[Array, "K T O"], alive: Float[Array, "K T"]
+) -> tuple[Float[Array, "K T-1 O"], Float[Array, "K T-1"]]:
+    """The states that all steps but the last reached, and 1.0 where there was such a step.
+
+    Step t reached obs[t + 1]; a trajectory does not hold what its last step reached. The state in
+    which an episode ends is among them: the rollout repeats it from there on.
+    """
+    return obs[:, 1:], alive[:, :-1]
+
+
+def pad_rewards(
+    reward: Float[Array, "K T-1"], weight: Float[Array, "K T-1"]
+) -> Float[Array, "K T"]:
+    """Rewards for ``reached_states``: 0 where ``weight`` is 0, and for the last step."""
+    return jnp.pad(reward * weight, ((0, 0), (0, 1)))
 
 
 def discounted_returns(

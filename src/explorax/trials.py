@@ -131,7 +131,7 @@ def percepts_again(trials: Trajectory, horizon: int) -> Percept:
     )
 
 
-def act_again(policy: Policy, theta: PyTree, percepts: Percept) -> ActionDist:
+def act_on_percepts(policy: Policy, theta: PyTree, percepts: Percept) -> ActionDist:
     """Action distributions of recorded trials under ``theta``, leaves (K, S*T, A)."""
 
     def step(memory: Array, percept: Percept):
@@ -155,7 +155,7 @@ def trial_loss(policy: Policy, config: MetaConfig, theta: PyTree, batch: Batch) 
     """
     trials = join_episodes(batch.trajectory)
     percepts = percepts_again(trials, horizon=batch.trajectory.reward.shape[-1])
-    dist = act_again(policy, theta, percepts)
+    dist = act_on_percepts(policy, theta, percepts)
     advantage = _join(batch.advantage)
     surrogate, clip_fraction = improvement(config, log_ratio(dist, trials), advantage)
     nothing = jnp.zeros(())

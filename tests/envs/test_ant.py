@@ -9,7 +9,8 @@ from brax import envs as brax_envs
 from brax_ppo import train_briefly
 from PIL import Image
 
-from explorax_envs.ant import Ant, GoalTask, load_tasks, render, save_tasks, scene_xml
+from explorax_envs import load_tasks, save_tasks
+from explorax_envs.ant import Ant, GoalTask, render, scene_xml
 from explorax_envs.mjx_env import Carry
 from physics import in_mujoco, shaken_actions
 
@@ -157,8 +158,9 @@ def test_brax_ppo_trains_on_it_unmodified(env):
 
 def test_task_files_round_trip(env, tmp_path):
     tasks = env.sample_tasks(jax.random.key(0), 3)
-    save_tasks(tmp_path / "tasks.npz", tasks)
-    np.testing.assert_array_equal(load_tasks(tmp_path / "tasks.npz").goal, tasks.goal)
+    save_tasks("ant", tmp_path / "tasks.npz", tasks)
+    loaded = load_tasks("ant", tmp_path / "tasks.npz")
+    np.testing.assert_array_equal(loaded.goal, tasks.goal)
 
 
 def test_pictures(first, tmp_path):

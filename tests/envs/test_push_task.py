@@ -1,11 +1,17 @@
 """The distribution of Push tasks and their files."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from explorax_envs.push import PushTask, load_tasks, sample_tasks, save_tasks
+import explorax_envs
+from explorax_envs.push import PushTask, sample_tasks
+
+save_tasks = partial(explorax_envs.save_tasks, "push")
+load_tasks = partial(explorax_envs.load_tasks, "push")
 
 
 @pytest.fixture(scope="module")

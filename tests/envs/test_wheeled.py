@@ -15,9 +15,7 @@ from explorax_envs.mjx_env import Carry
 from explorax_envs.wheeled import (
     GoalTask,
     Wheeled,
-    load_tasks,
     render,
-    save_tasks,
     scene_xml,
 )
 from physics import in_mujoco, shaken_actions
@@ -153,8 +151,9 @@ def test_brax_ppo_trains_on_it_unmodified():
 
 def test_task_files_and_arrays_round_trip(tmp_path):
     tasks = Wheeled().sample_tasks(jax.random.key(0), 3)
-    save_tasks(tmp_path / "tasks.npz", tasks)
-    for other in (load_tasks(tmp_path / "tasks.npz"), GoalTask.from_array(tasks.to_array())):
+    explorax_envs.save_tasks("wheeled", tmp_path / "tasks.npz", tasks)
+    loaded = explorax_envs.load_tasks("wheeled", tmp_path / "tasks.npz")
+    for other in (loaded, GoalTask.from_array(tasks.to_array())):
         np.testing.assert_array_equal(other.goal, tasks.goal)
     with pytest.raises(ValueError, match="holds tasks of 'wheeled', not of 'push'"):
         explorax_envs.load_tasks("push", tmp_path / "tasks.npz")

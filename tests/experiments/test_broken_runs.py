@@ -20,7 +20,7 @@ import train
 from cli import run_main
 from explorax import optimizers
 from explorax.checkpoint import Checkpoints
-from explorax.meta_update import all_finite
+from explorax.metrics import all_finite
 from explorax.parallel import local, replicate
 from explorax.train import compile_chunk, replay
 from explorax_envs.point import Point

@@ -9,10 +9,10 @@ import pytest
 
 import explorax_envs
 import explore
-import reports
 import train
 from cli import run_main
 from episode_pictures import STAGES, stage_name
+from held_out import held_out_tasks
 from presets import PRESETS
 
 
@@ -51,7 +51,7 @@ def test_runs_are_drawn_on_one_task(finished, tmp_path, drawn, snapshot, capfd):
     assert obs.shape == (2, len(STAGES), 20, 20, 2)
     np.testing.assert_array_equal(obs[0], obs[1])
     assert not np.array_equal(obs[0, 0], obs[0, 2])
-    goals = reports.held_out_tasks(explorax_envs.make("point"), 100).goal
+    goals = held_out_tasks(explorax_envs.make("point"), 100).goal
     np.testing.assert_array_equal(task.goal, goals[7])
     assert kwargs["rows"] == ["point-maesn, seed 0", "point-rl2, seed 0"]
     heads = [re.sub(r"\n.*", "", name) for name in kwargs["names"]]

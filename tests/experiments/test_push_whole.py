@@ -38,9 +38,10 @@ def test_push_trains_draws_and_evaluates_a_task_file(tmp_path):
 
     import jax
 
-    from explorax_envs.push import sample_tasks, save_tasks
+    from explorax_envs import save_tasks
+    from explorax_envs.push import sample_tasks
 
-    save_tasks(tmp_path / "tasks.npz", sample_tasks(jax.random.key(9), 1))
+    save_tasks("push", tmp_path / "tasks.npz", sample_tasks(jax.random.key(9), 1))
     flags = ["--tasks", str(tmp_path / "tasks.npz"), "--num-iterations=2", "--episodes=3"]
     assert evaluate.main([str(run), *flags, "--out", str(tmp_path / "other")]) == 0
     second = json.loads((tmp_path / "other" / "metatest.json").read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ import training
 from child_runs import command_of
 from cli import run_main
 from explorax.sinks import METRIC_KEYS, read_jsonl
+from held_out import held_out_tasks
 from paper import paper_curves
 from run_directory import RunDirectory
 from stopped_runs import final_bits, metrics, steps, stop_at, whole_and_resumed
@@ -230,13 +231,13 @@ def test_evaluate_leaves_the_test_after_training(finished, tmp_path, capfd):
 
 def test_held_out_tasks_are_no_training_tasks():
     env = explorax_envs.make("point")
-    held_out = np.asarray(reports.held_out_tasks(env, 50).goal)
+    held_out = np.asarray(held_out_tasks(env, 50).goal)
     config = train.parse_train(["--preset=point-maesn"])
     init = jax.jit(learners.set_up(config).learner.init)
     for seed in range(5):
         trained = np.asarray(init(jax.random.key(seed)).tasks.goal)
         assert np.linalg.norm(held_out[:, None] - trained, axis=-1).min() > 0
-    np.testing.assert_array_equal(held_out, np.asarray(reports.held_out_tasks(env, 50).goal))
+    np.testing.assert_array_equal(held_out, np.asarray(held_out_tasks(env, 50).goal))
 
 
 def test_bootstrap_intervals():

@@ -243,7 +243,7 @@ def test_episodes_come_in_calls_of_one_size_and_in_order():
     assert calls == [4, 4]
     np.testing.assert_array_equal(trials.episode_return, [[0, 10], [1, 11], [2, 12]])
     np.testing.assert_array_equal(trials.ends[..., 0, 0], trials.episode_return)
-    np.testing.assert_array_equal(trials.told_last, trials.episode_return > 10)
+    np.testing.assert_array_equal(trials.correct_last, trials.episode_return > 10)
     returns, success = measures.score(player, tasks, np.array([2, 1]), 5, key)
     np.testing.assert_array_equal(returns, [2, 11])
     np.testing.assert_array_equal(success, [0, 1])

@@ -17,9 +17,9 @@ from cli import run_main
 from config_json import from_json, settings_id, to_json
 from explorax.sinks import read_jsonl
 from explorax.varied import over_values
+from held_out import held_out_tasks
 from learners import finished_state, first_state, of_seed, set_up
 from report_run import evaluate_params
-from reports import held_out_tasks
 from run_directory import RunDirectory
 from runtime import make_env
 from stopped_runs import steps, stop_at

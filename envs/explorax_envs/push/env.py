@@ -8,6 +8,7 @@ from brax.envs.base import State
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from explorax_envs.checks import check_choice
+from explorax_envs.goals import goal_cost
 from explorax_envs.mjx_env import Carry, MjxEnv
 from explorax_envs.push import scene
 from explorax_envs.push.task import (
@@ -98,17 +99,13 @@ class Push(MjxEnv):
         """One control step of 0.01 s; ``action`` is clipped to [-1, 1]."""
         task: PushTask = state.info["task"]
         pipeline_state = self.advance(state, action)
-        distance = jnp.linalg.norm(_block_xy(pipeline_state.qpos)[task.block] - task.goal)
-        inside = distance <= SUCCESS_RADIUS
-        if self.reward == "sparse":
-            cost = jnp.where(inside, distance, jnp.linalg.norm(task.goal))
-        else:
-            cost = distance
+        block = _block_xy(pipeline_state.qpos)[task.block]
+        cost, success = goal_cost(block, task.goal, SUCCESS_RADIUS, self.reward)
         return state.replace(
             pipeline_state=pipeline_state,
             obs=self.observe(pipeline_state.qpos, pipeline_state.qvel),
             reward=-REWARD_SCALE * cost,
-            metrics={**state.metrics, "success": inside.astype(jnp.float32)},
+            metrics={**state.metrics, "success": success},
         )
 
 

@@ -11,7 +11,6 @@ from explorax_envs.task_files import TaskFormat
 
 NUM_BLOCKS = 5
 NUM_JOINTS = 3 + 2 * NUM_BLOCKS
-TASK_SIZE = 3 + NUM_JOINTS
 
 BLOCK_ORIGIN_X = 0.2 * np.arange(1, NUM_BLOCKS + 1, dtype=np.float32)
 """World x (m) of each block where its joint position is 0; the world y is 0."""

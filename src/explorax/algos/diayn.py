@@ -28,7 +28,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from explorax.config import SkillConfig
-from explorax.meta_update import all_finite, spread_metrics
+from explorax.metrics import all_finite, spread_metrics
 from explorax.nets import Discriminator, discriminator
 from explorax.options import FrozenSkills, SkillSet
 from explorax.parallel import (
@@ -108,8 +108,8 @@ class _Parts(NamedTuple):
     skills: Skills
     sac: SAC
     discriminator: Discriminator
-    adam: optax.GradientTransformation
-    prior_adam: optax.GradientTransformation
+    optimizer: optax.GradientTransformation  # the discriminator's
+    prior_optimizer: optax.GradientTransformation
     queue: UniformSamplingQueue
 
 
@@ -153,11 +153,11 @@ def skill_set(env: Env, features: tuple[int, ...], config: SkillConfig) -> Skill
         phi = parts.discriminator.init(discriminator_key)
         return FrozenSkills(parts.sac.policy.init(policy_key), phi, parts.skills.prior)
 
-    def told(skills: FrozenSkills, obs: Array, choice: Array) -> Array:
+    def reward(skills: FrozenSkills, obs: Array, choice: Array) -> Array:
         code = jnp.argmax(choice, axis=-1, keepdims=True).astype(float)
         return intrinsic_reward(parts, skills, obs[..., parts.features], code)
 
-    return SkillSet(parts.sac.policy, parts.skills.size, init, told)
+    return SkillSet(parts.sac.policy, parts.skills.size, init, reward)
 
 
 def frozen(params: SkillParams) -> FrozenSkills:
@@ -190,8 +190,8 @@ def init_state(parts: _Parts, key: PRNGKeyArray) -> SkillState:
     phi, prior = parts.discriminator.init(discriminator_key), parts.skills.prior
     return SkillState(
         SkillParams(parts.sac.init(policy_key), phi, prior),
-        parts.adam.init(phi),
-        parts.prior_adam.init(prior),
+        parts.optimizer.init(phi),
+        parts.prior_optimizer.init(prior),
         parts.queue.init(streams.replay),
         parts.env.sample_tasks(streams.tasks, parts.config.num_train_tasks),
         streams.updates,
@@ -246,7 +246,7 @@ def gradient_step(
         return -jnp.mean(batch.alive * parts.skills.log_posterior(outputs, batch.code))
 
     value, gradient = jax.value_and_grad(loss)(params.discriminator)
-    updates, adam = parts.adam.update(mean_over_devices(gradient), adam)
+    updates, adam = parts.optimizer.update(mean_over_devices(gradient), adam)
     phi = optax.apply_updates(params.discriminator, updates)
     metrics["discriminator_loss"] = value
     return params._replace(sac=sac, discriminator=phi), adam, metrics
@@ -263,7 +263,7 @@ def prior_step(
 
     gradient = mean_over_devices(jax.grad(objective)(state.params.prior))
     descent = jax.tree.map(jnp.negative, gradient)
-    updates, adam = parts.prior_adam.update(descent, state.prior_adam)
+    updates, adam = parts.prior_optimizer.update(descent, state.prior_adam)
     return optax.apply_updates(state.params.prior, updates), adam
 
 

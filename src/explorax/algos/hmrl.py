@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from explorax import curiosity, meta_update
+from explorax import meta_update
 from explorax.adapt import Batch
 from explorax.config import MetaConfig, OptionConfig, require
 from explorax.intrinsic import (
@@ -41,6 +41,7 @@ from explorax.nets import Policy, controller_policy
 from explorax.optimizers import OuterState
 from explorax.options import FrozenSkills, Options, SkillSet, replay
 from explorax.outer import MetaParams
+from explorax.returns import pad_rewards, reached_states
 from explorax.rollout import stage_keys
 from explorax.types import Env, Metrics, PyTree, Task, Trajectory
 from explorax.varied import with_values
@@ -66,6 +67,16 @@ class HMRLState(NamedTuple):
     iteration: Int[Array, ""]
 
 
+class _Parts(NamedTuple):
+    """What the functions below work with."""
+
+    skills: SkillSet
+    options: OptionConfig
+    config: MetaConfig  # its discount is per control step
+    mesh: Mesh
+    policy: Policy  # the controller's
+
+
 def build(
     env: Env, skills: SkillSet, options: OptionConfig, config: MetaConfig, mesh: Mesh
 ) -> MetaLearner:
@@ -88,46 +99,66 @@ def build(
     require(config.memory_size == 0, "meta.memory_size", "must be 0 for a controller of skills")
     if options.intrinsic_coef > 0:
         check_is_adapted(config, "when hierarchy.options.intrinsic_coef is positive")
-
-    def above(env: Env, theta: PyTree) -> Options:
-        return Options(env, skills, theta, options, config.discount)
-
     policy = controller_policy(
         env.observation_size,
         skills.size,
-        above(env, theta=None).residual_size,
+        Options(env, skills, None, options, config.discount).residual_size,
         config.latent_dim,
         config.hidden_sizes,
         options.init_residual_std,
     )
+    parts = _Parts(skills, options, config, mesh, policy)
+    return MetaLearner(
+        init=partial(init_state, parts, env),
+        update=partial(update, parts, env),
+        adapt=partial(adapt, parts),
+        policy=policy,
+        steps_per_update=config.steps_per_update(env.horizon),
+        watch=partial(watch, parts),
+    )
 
-    def controller(frozen: FrozenSkills) -> MetaLearner:
-        per_choice = per_option(config, options)
-        method = method_of(per_choice)
-        if options.intrinsic_coef > 0:
-            method = paid(method, partial(choice_reward, skills, frozen), options.intrinsic_coef)
-        return meta_update.build(above(env, frozen.policy), per_choice, mesh, policy, method)
 
-    def init(key: PRNGKeyArray, frozen: FrozenSkills | None = None) -> HMRLState:
-        if frozen is None:
-            frozen = skills.init(jax.random.fold_in(key, UNTRAINED))
-        return with_skills(controller(frozen).init(key), frozen)
+def over_options(parts: _Parts, env: Env, theta: PyTree) -> Options:
+    """``env`` as the controller acts in it, on skills with parameters ``theta``."""
+    return Options(env, parts.skills, theta, parts.options, parts.config.discount)
 
-    def update(state: HMRLState) -> tuple[HMRLState, Metrics]:
-        meta, frozen = state.params
-        after, metrics = controller(frozen).update(MetaState(meta, *state[1:]))
-        return with_skills(after, frozen), metrics
 
-    def adapt(env: Env, params: HMRLParams, *args: Any, **kwargs: Any) -> PyTree:
-        return controller(params.skills).adapt(
-            above(env, params.skills.policy), params.meta, *args, **kwargs
-        )
+def controller(parts: _Parts, env: Env, frozen: FrozenSkills) -> MetaLearner:
+    """The method itself, in the environment of options."""
+    config, beta = per_option(parts.config, parts.options), parts.options.intrinsic_coef
+    method = method_of(config)
+    if beta > 0:
+        reward = partial(choice_reward, parts.skills, frozen)
+        method = with_intrinsic_reward(method, reward, beta)
+    options = over_options(parts, env, frozen.policy)
+    return meta_update.build(options, config, parts.mesh, parts.policy, method)
 
-    def watch(env: Env, params: HMRLParams, *args: Any) -> Float[Array, "S N K T O"]:
-        return replay_all(above(env, params.skills.policy), *args)
 
-    steps_per_update = config.steps_per_update(env.horizon)
-    return MetaLearner(init, update, adapt, policy, steps_per_update, watch)
+def init_state(
+    parts: _Parts, env: Env, key: PRNGKeyArray, frozen: FrozenSkills | None = None
+) -> HMRLState:
+    """The controller's first state, beside ``frozen`` or untrained skills."""
+    if frozen is None:
+        frozen = parts.skills.init(jax.random.fold_in(key, UNTRAINED))
+    return with_skills(controller(parts, env, frozen).init(key), frozen)
+
+
+def update(parts: _Parts, env: Env, state: HMRLState) -> tuple[HMRLState, Metrics]:
+    """The controller's meta-update; the skills stay as they are."""
+    meta, frozen = state.params
+    after, metrics = controller(parts, env, frozen).update(MetaState(meta, *state[1:]))
+    return with_skills(after, frozen), metrics
+
+
+def adapt(parts: _Parts, env: Env, params: HMRLParams, *args: Any, **kwargs: Any) -> PyTree:
+    """``AdaptFunction``: the controller's."""
+    options = over_options(parts, env, params.skills.policy)
+    return controller(parts, env, params.skills).adapt(options, params.meta, *args, **kwargs)
+
+
+def watch(parts: _Parts, env: Env, params: HMRLParams, *args: Any) -> Float[Array, "S N K T O"]:
+    """``MetaLearner.watch``: the options' control steps."""
+    return replay_all(over_options(parts, env, params.skills.policy), *args)
 
 
 def with_skills(state: MetaState, frozen: FrozenSkills) -> HMRLState:
@@ -139,12 +170,12 @@ def choice_reward(
     skills: SkillSet, frozen: FrozenSkills, trajectory: Trajectory
 ) -> Float[Array, "K T"]:
     """log q(k | f(s')) - log p(k), nats, of every option but an episode's last, which is paid 0."""
-    state_reached, weight = curiosity.reached(trajectory.obs, trajectory.alive)
+    state_reached, weight = reached_states(trajectory.obs, trajectory.alive)
     choice = trajectory.action[:, :-1, : skills.size]
-    return curiosity.paid(skills.told(frozen, state_reached, choice), weight)
+    return pad_rewards(skills.intrinsic_reward(frozen, state_reached, choice), weight)
 
 
-def paid(method: Method, reward: IntrinsicReward, beta: float) -> Method:
+def with_intrinsic_reward(method: Method, reward: IntrinsicReward, beta: float) -> Method:
     """``method``, its inner steps from episodes that earn beta * ``reward`` besides."""
     coef = jnp.float32(beta)
 

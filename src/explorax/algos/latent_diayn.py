@@ -125,7 +125,7 @@ def init_state(
     outer = init_outer(config, WithGain(state.params, gain)) if is_learned else state.outer
     return state._replace(
         params=LatentSkillParams(*state.params, gain, updates, phi),
-        outer=LatentSkillOuter(outer, intrinsic.adam.init(phi)),
+        outer=LatentSkillOuter(outer, intrinsic.optimizer.init(phi)),
     )
 
 
