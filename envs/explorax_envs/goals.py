@@ -38,8 +38,11 @@ def half_circle(key: PRNGKeyArray, num_tasks: int, radius: float) -> GoalTask:
 def goal_cost(
     position: Float[Array, "2"], goal: Float[Array, "2"], radius: float, reward: str
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The distance, for ``sparse`` the goal's own distance beyond ``radius``; and success."""
+    """The distance, for ``sparse`` the goal's own distance beyond ``radius``; and success.
+
+    NaN where the position is: simulations that broke do not score as having done nothing.
+    """
     distance = jnp.linalg.norm(position - goal)
-    inside = distance <= radius
     far = jnp.linalg.norm(goal) if reward == "sparse" else distance
-    return jnp.where(inside, distance, far), inside.astype(jnp.float32)
+    inside = distance <= radius
+    return jnp.where(distance > radius, far, distance), inside.astype(jnp.float32)

@@ -1,5 +1,7 @@
 """Ant: what it observes and rewards, how it ends, its physics against MuJoCo C."""
 
+from math import nan
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -53,7 +55,7 @@ def test_rewards_by_hand(env, step, first):
     assert (state.metrics["success"], state.done) == (0, 0)
 
 
-@pytest.mark.parametrize(("y", "cost", "success"), [(1.0, 2.0, 0), (1.5, 0.5, 1)])
+@pytest.mark.parametrize(("y", "cost", "success"), [(1.0, 2, 0), (1.5, 0.5, 1), (nan, nan, 0)])
 def test_sparse_reward_within_and_beyond_the_radius(y, cost, success):
     env = Ant("sparse")
     qpos = env.sys.init_q.at[1].set(y)

@@ -39,6 +39,14 @@ def test_beyond_the_radius_the_cost_is_the_goals_own_distance():
     assert state.reward == -2
 
 
+def test_a_position_that_is_lost_does_not_score_as_doing_nothing():
+    """A diverged run's return is NaN, which is said of it, with the sparse reward as well."""
+    env = Point("sparse")
+    state = env.step(env.unpack(jnp.full(2, jnp.nan), UP), jnp.zeros(2))
+    assert jnp.isnan(state.reward)
+    assert state.metrics["success"] == 0
+
+
 def test_goals_lie_on_the_upper_half_circle():
     goal = np.asarray(Point().sample_tasks(jax.random.key(0), 2000).goal)
     np.testing.assert_allclose(np.linalg.norm(goal, axis=-1), 1, rtol=1e-5)

@@ -23,4 +23,4 @@ def maesn(**overrides: Any) -> MetaConfig:
     The paper starts with mu ~ N(0, 1) and step sizes of 1, and weighs the KL by 0.1; the defaults
     here are those that did best on Push.
     """
-    return MetaConfig(**{"optimizer": "trpo"} | overrides)
+    return MetaConfig(**{"optimizer": "trpo", **overrides})
