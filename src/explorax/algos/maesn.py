@@ -18,5 +18,9 @@ from explorax.config import MetaConfig
 
 
 def maesn(**overrides: Any) -> MetaConfig:
-    """One inner step on the latents alone, as in the paper's code; see MetaConfig's fields."""
+    """One inner step on the latents alone, as in the paper's code; see MetaConfig's fields.
+
+    These defaults are ours: ppo, alpha 3 for mu, mu ~ N(0, 0.1^2). The paper's are in
+    experiments/presets.py (push-maesn-paper): trpo, alpha 1, mu ~ N(0, 1).
+    """
     return MetaConfig(**overrides)
