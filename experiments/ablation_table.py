@@ -146,12 +146,12 @@ def _with_interval(line: Line, name: str, style: str) -> tuple[str, str]:
 
 
 def _cell(line: Line, name: str, style: str) -> str:
-    """Nothing where there is none, or an adaptation diverged."""
+    """A formatted value; empty where there is none or an adaptation diverged."""
     return "" if line.get(name) is None else style.format(line[name])
 
 
 def _steps(line: Line) -> str:
-    """In millions, those of the skills first."""
+    """Steps in millions, those of the skills first."""
     if "skill_steps" not in line:
         return ""
     millions = [line[name] / 1e6 for name in ("skill_steps", "meta_training_steps")]

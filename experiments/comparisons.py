@@ -170,7 +170,7 @@ def _titles(columns: Sequence[tuple[str, str]]) -> list[str]:
 def _short(
     intervals: Mapping[str, Any], columns: Sequence[tuple[str, str]], i: int
 ) -> list[float | None]:
-    """What columns have at an iteration; None where a score is not finite."""
+    """The columns' values at an iteration, rounded; None where a score is not finite."""
     values = (intervals[name][part][i] for name, part in columns)
     return [None if x is None else round(x, 4) for x in values]
 

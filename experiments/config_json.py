@@ -16,9 +16,9 @@ ABOUT_THE_CALL = ("run_dir", "resume", "distributed")
 ABOUT_THE_RUN = ("preset", "seed", "num_seeds", "vary", "wandb", "tensorboard")
 """Fields in which runs of the same settings may differ."""
 LOGGING = ("wandb.", "tensorboard")
-"""How the names of fields begin that change nothing in a run's own directory."""
+"""Prefixes of fields that change nothing in a run's own directory."""
 MAY_LACK = (*LOGGING, "vary", "hierarchy.options.intrinsic_coef")
-"""Those that an older version's config need not have: their defaults do no harm."""
+"""Fields that configs of older versions may lack: their defaults do no harm."""
 
 
 def to_json(config: RunConfig) -> dict[str, Any]:

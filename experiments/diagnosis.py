@@ -61,7 +61,7 @@ def _keep(run: RunDirectory, before: LearnerState, after: LearnerState, unit: st
 
 
 def _name(member: RunDirectory) -> str:
-    """In a line of words."""
+    """A member's name within a sentence."""
     return member.path.name if member.setting else f"seed {member.config.seed}"
 
 

@@ -89,7 +89,7 @@ def at_stages(recorded: Recorded, n: int) -> Recorded:
 
 
 def captions(config: Config, shown: Recorded) -> list[str]:
-    """Above the panels of what ``at_stages`` gives: stage, mean return, share of successes."""
+    """Captions of the panels of ``at_stages``: stage, mean return, share of successes."""
     means = (shown.episode_return.mean(axis=-1), shown.success.mean(axis=-1))
     return [
         f"{stage_name(config, stage)}\nreturn {mean:.0f}, {share:.0%} of episodes succeed"

@@ -53,6 +53,6 @@ def follow(config: C, setup: Setup, test_along: Callable[[C, PyTree], None]) -> 
 
 
 def _first_ones_state(setup: Setup) -> LearnerState:
-    """As the first process has it."""
+    """The first process's state."""
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), template(setup))
     return of_first_process(empty)

@@ -1,4 +1,4 @@
-"""What is made of a config: learner, devices, keys, and a run's states."""
+"""From a config to its learner, devices and keys, and to a run's states."""
 
 import contextlib
 import math
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Setup(NamedTuple):
-    """What is made of a config."""
+    """What is built from a config."""
 
     learner: Learner
     mesh: Mesh
@@ -85,7 +85,7 @@ def _mesh(config: RunConfig) -> Mesh:
 
 
 def spread(config: RunConfig) -> dict[str, int]:
-    """The fields, and their values, that devices share among them."""
+    """The fields, with their values, that are divided among devices."""
     if isinstance(config, SkillsRunConfig):
         names = ("num_episodes", "batch_size")
         return {f"skills.{name}": getattr(config.skills, name) for name in names}
@@ -94,7 +94,7 @@ def spread(config: RunConfig) -> dict[str, int]:
 
 
 def _learner(config: RunConfig, mesh: Mesh) -> tuple[Learner, RunKind]:
-    """What the config's class says is trained."""
+    """The learner that belongs to the config's class."""
     if isinstance(config, SkillsRunConfig):
         return skill_learner(config, make_env(config.env), mesh), SKILLS_RUN
     assert isinstance(config, Config)
@@ -163,7 +163,7 @@ def skill_learner(config: SkillsRunConfig, env: Any, mesh: Mesh) -> "SkillLearne
 
 
 def first_state(config: RunConfig, setup: Setup) -> LearnerState:
-    """Where a run's training begins.
+    """The state in which a run's training begins.
 
     Raises:
       UsageError: the skills that it is to have are not there any more.
@@ -209,7 +209,7 @@ def of_seed(config: RunConfig, params: PyTree, member: int) -> PyTree:
 
 
 def last_or_first(config: RunConfig, setup: Setup, checkpoints: Checkpoints) -> Restored:
-    """Where a run goes on: its newest whole checkpoint; before any, where it begins, info empty.
+    """A run's newest whole checkpoint; before the first one, its first state, with empty info.
 
     Raises:
       CheckpointError: there are checkpoints, but none is whole.
@@ -248,7 +248,7 @@ def finished_state(run: RunDirectory, flag: str = "run_dirs") -> LearnerState:
 
 
 def restore_best(run: RunDirectory, setup: Setup) -> tuple[LearnerState, int]:
-    """The state of a run that earned most, and its iteration, without touching the run.
+    """The state of a run with the best score, and its iteration, without touching the run.
 
     Raises:
       UsageError: nothing was earned before any of its checkpoints, or the best is damaged.
@@ -280,7 +280,7 @@ def template(setup: Setup) -> LearnerState:
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-    """What cannot be read is for the user to mend."""
+    """Turns errors of reading into UsageErrors: they are for the user to mend."""
     try:
         yield
     except (CheckpointError, SinkError) as error:

@@ -1,4 +1,4 @@
-"""A run's meta-test as a function: of all its members side by side, each with its own numbers."""
+"""A run's meta-test as one function for all its members, each with its own numbers."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,7 +20,7 @@ EPISODES = 0xE915
 def metatest_program(
     config: Config, env: Env, mesh: Mesh, test: MetaTestConfig
 ) -> Callable[[PyTree, Task, PRNGKeyArray], MetaTestResult]:
-    """(params, tasks, keys) -> results; of several members with a leading axis, but for the tasks.
+    """(params, tasks, keys) -> results; several members have a leading axis, except for tasks.
 
     Args:
       config: the run's.
@@ -42,7 +42,7 @@ def metatest_program(
 
 
 def metatest_keys(config: Config) -> PRNGKeyArray:
-    """Of the seed, or of each of several members."""
+    """Keys of the meta-test's episodes: one, or one for each of several members."""
     seeds = jnp.array([member.seed for member in config.members()])
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), EPISODES))(seeds)
     return keys if config.num_members > 1 else keys[0]

@@ -41,9 +41,9 @@ LEVELS = {"best-skill": "#e57399", "best-skill-tried": "#7b1040"}
 """Colours of what has no curve."""
 
 File = Path | IO[bytes]
-"""Where a PNG is written."""
+"""Path or file object to write a PNG to."""
 Curves = Mapping[str, Mapping[str, Sequence[float | None]]]
-"""Of each score ``mean``, ``low`` and ``high`` by meta-test iteration."""
+"""For each score, ``mean``, ``low`` and ``high`` by meta-test iteration."""
 
 
 def training_curve(
@@ -259,7 +259,7 @@ def hyperparameters(
 
 
 def _means(x: np.ndarray, y: np.ndarray, panel: Panel) -> tuple[list[float], list[float]]:
-    """At each listed value, or of a fifth of the range at its middle."""
+    """Means at each listed value, or over each fifth of the range, at its middle."""
     if panel.ticks is not None:
         places = np.unique(x)
         return places.tolist(), [float(y[x == place].mean()) for place in places]
@@ -296,7 +296,7 @@ def _legend_below(figure: Figure, ax: Axes) -> None:
 
 
 def _floats(values: Sequence[float | None]) -> np.ndarray:
-    """None becomes NaN, which is not drawn."""
+    """Values as an array; None becomes NaN, which is not drawn."""
     return np.array([np.nan if v is None else v for v in values], dtype=float)
 
 

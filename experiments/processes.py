@@ -25,8 +25,8 @@ GRACE_S = 2
 def in_step() -> Iterator[None]:
     """Joins the processes of a run; none leaves before all are through with what is done here.
 
-    One that fails says why and ends at once: jax would have it wait for the others, and they for
-    it. Of those the collectives fail, or jax ends them.
+    A process that fails says why and exits at once: through jax it would wait for the others, and
+    they for it. In the others the collectives then fail, or jax ends them.
 
     Raises:
       UsageError: the environment does not say which process this is, or the others are not there.
@@ -65,7 +65,7 @@ def _join() -> None:
 
 
 def _given() -> dict[str, Any]:
-    """What the variables say; nothing where jax has to find it. Of their names it knows one."""
+    """Arguments from the variables (jax itself reads one of them); none where jax detects all."""
     values = [os.environ.get(name) for name in (WHERE, HOW_MANY, WHICH)]
     if not any(values):
         return {}
@@ -89,7 +89,7 @@ def _given() -> dict[str, Any]:
 
 
 def _said(error: BaseException) -> int:
-    """Says what went wrong, as a process that is alone does; returns the exit code."""
+    """Reports an error as a single process would; returns the exit code."""
 
     def again(_: Sequence[str]) -> int:
         if isinstance(error, Exception) and _is_loss(error):

@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 class Device(Protocol):
-    """What is read of a ``jax.Device``."""
+    """The part of a ``jax.Device`` that is read."""
 
     @property
     def device_kind(self) -> str: ...
@@ -98,7 +98,7 @@ def installed(package: str) -> str | None:
 
 
 def commit() -> str:
-    """Of these sources, with ``-dirty`` if they differ from it; empty where nobody knows."""
+    """The commit of these sources, with ``-dirty`` if they differ from it; empty if unknown."""
     if not (SOURCES / ".git").exists():  # not a checkout, or in somebody else's
         return ""
     git = ["git", "-C", str(SOURCES), "describe", "--always", "--dirty", "--exclude=*"]

@@ -100,7 +100,7 @@ def check_finished(run: RunDirectory, member: RunDirectory) -> None:
 
 
 def result_file(config: RunConfig) -> str:
-    """What a seed that was tested has."""
+    """The file that a tested seed has."""
     return "skills.json" if isinstance(config, SkillsRunConfig) else "metatest.json"
 
 
@@ -121,7 +121,7 @@ def make_page(runs: Sequence[RunDirectory], say: "Console") -> "Page":
 
 
 def page_of_skills(runs: Sequence[RunDirectory], say: "Console") -> "Page":
-    """Of runs of `make skills`."""
+    """The page on runs of `make skills`."""
     from pages.skills import Finished, page_on_skills
     from reports import waiting
     from result_files import SkillTest, read_result  # takes a while to import
@@ -135,7 +135,7 @@ def page_of_skills(runs: Sequence[RunDirectory], say: "Console") -> "Page":
 
 
 def page_of_runs(runs: Sequence[RunDirectory], say: "Console") -> "Page":
-    """Of runs of `make train`."""
+    """The page on runs of `make train`."""
     from runtime import configure_jax
 
     configure_jax(1)

@@ -20,7 +20,7 @@ INTERVAL = "95%, percentile bootstrap over tasks"
 
 
 def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
-    """Whose a report is."""
+    """Identifies the run that a report is about."""
     return {
         "run_id": run.run_id,
         "preset": run.config.preset,
@@ -32,7 +32,7 @@ def about(run: RunDirectory, meta_iteration: int) -> dict[str, Any]:
 
 
 def title(run: RunDirectory) -> str:
-    """Above a run's pictures."""
+    """The title of a run's pictures."""
     of_setting = f", {run.setting}" if run.setting else ""
     return f"{run.config.preset}{of_setting}, seed {run.config.seed}"
 
@@ -89,6 +89,6 @@ def files_of(run: RunDirectory) -> list[Path]:
 
 
 def print_files(console: Console, paths: Sequence[Path]) -> None:
-    """One a line."""
+    """Prints one path per line."""
     for path in paths:
         console.print(str(path), soft_wrap=True, highlight=False)

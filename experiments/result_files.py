@@ -104,7 +104,7 @@ class SingleTaskScores(Part):
 
 
 class Chosen(Part):
-    """What one way to choose a skill comes to."""
+    """Scores of one way to choose a skill."""
 
     return_: Estimate = Field(alias="return")
     success: Estimate
@@ -120,7 +120,7 @@ class ZeroShot(Part):
 
 
 class SkillLevels(Part):
-    """What of a skills.json is drawn beside other methods."""
+    """The part of a skills.json that is drawn beside other methods."""
 
     env: str
     num_tasks: int
@@ -128,7 +128,7 @@ class SkillLevels(Part):
 
 
 class Accuracy(Part):
-    """How often numbered skills are told."""
+    """How often the discriminator names a numbered skill correctly."""
 
     last_step: float
     chance: float
@@ -141,7 +141,7 @@ class Displacement(Part):
 
 
 class Acceptance(Part):
-    """What of a skills.json says whether skills are fit for a controller."""
+    """The part of a skills.json that says whether skills are fit for a controller."""
 
     accepted: dict[str, bool] | None = None  # by test; none of continuous skills
 

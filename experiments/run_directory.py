@@ -178,7 +178,7 @@ class Seed(NamedTuple):
 
 
 MAY_CHANGE = ("train.num_iterations", "train.devices", "evaluation.", *LOGGING)
-"""What a resumed run may be told anew."""
+"""Fields that a resumed run may change."""
 
 
 def check_same(was: RunConfig, now: RunConfig, where: str) -> None:

@@ -180,7 +180,7 @@ def distinct_skills(
 
 
 def points_of(features: Mapping[str, tuple[int, ...]]) -> Int[np.ndarray, "P 2"]:
-    """Where in an observation the x and y (m) are of what skills move: all blocks, or the body.
+    """Indices in an observation of the x and y (m) of what skills move: all blocks, or the body.
 
     Args:
       features: parts of the observation, as the environment names them.

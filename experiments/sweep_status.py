@@ -110,7 +110,7 @@ COLOURS = {
     "stopped": "yellow",
     "failed": "red",
 }
-"""Of every state that a run may be in."""
+"""Colours of the states that a run may be in."""
 
 
 def _progress(metric: Metric, member: RunDirectory | None, state: str) -> list[str]:

@@ -27,7 +27,7 @@ class Latents(NamedTuple):
 
 
 def latents_of(run: RunDirectory[Config]) -> list[Latents]:
-    """Of every seed, where training ended.
+    """The latents of every seed at the end of training.
 
     Raises:
       UsageError: as ``finished_state``.

@@ -15,7 +15,7 @@ from run_directory import RunDirectory
 ITERATIONS = (0, 1, 2, 3, 5, 8, 10)
 """Meta-test iterations in the table of a run, besides the last."""
 COMPARED = (0, 1, 5, 10)
-"""Those in the tables of several."""
+"""Meta-test iterations in the tables of several runs."""
 NOTHING = "–"
 
 Curves = Mapping[str, Interval]

@@ -86,7 +86,7 @@ class Page:
     title: str
     parts: Sequence[Part]
     run_ids: Sequence[str]
-    """Of the runs that it is about: a page of the same runs may take its place."""
+    """Ids of the runs that it is about: a page on the same runs may take its place."""
 
 
 def render(page: Page) -> str:

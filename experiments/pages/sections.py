@@ -16,9 +16,9 @@ from run_directory import RunDirectory
 from skill_presets import SKILL_PRESETS
 
 NARROW = "(max-width: 40rem)"
-"""Where panels are below one another."""
+"""Media query of screens on which panels are stacked."""
 STILL = "(prefers-reduced-motion: reduce)"
-"""Where nothing should move."""
+"""Media query of readers who want no animations."""
 UNKNOWN = "unknown"
 
 Size = Literal["small", "wide"]

@@ -154,7 +154,7 @@ class SweepDirectory:
                 )
 
     def _ids(self, settings: Sequence[Setting]) -> list[str]:
-        """Of the runs of settings; none where the preset, or this version, refuses one."""
+        """Ids of the settings' runs; none if the preset, or this version, refuses a setting."""
         try:
             return [run.id for run in runs_of(self.spec, settings)]
         except ValueError:

@@ -21,7 +21,7 @@ from sweeping.directory import Entry, State, SweepDirectory
 from sweeping.spec import Metric, Score, SweepSpec
 
 USUAL_ITERATION = 5
-"""Of the meta-test, shown where the metric is the best of all."""
+"""The meta-test iteration that is shown where the metric is the best of all."""
 SHOWN = 10
 """Settings in the printed table."""
 

@@ -92,25 +92,25 @@ class TpeSearch:
             raise UsageError(f"{journal}: cannot be read ({error!r})") from error
 
     def known(self) -> Sequence[Trial]:
-        """Those that an earlier sweep asked for and was not told of."""
+        """Trials that an earlier sweep asked for without reporting a score."""
         return tuple(self._interrupted)
 
     def ask(self) -> Trial | None:
-        """What an earlier sweep has left, then what the estimator thinks best."""
+        """A trial that an earlier sweep left open, else the one that the estimator thinks best."""
         from optuna.samplers import TPESampler
 
         if self._interrupted:
             return self._interrupted.pop(0)
         if len(self._asked()) >= self.num_trials:
             return None
-        # Of its own seed for each trial: one that goes on would draw the first ones again.
+        # A seed per trial: with one for all, a continued sweep would draw the first ones again.
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = TPESampler(seed=(self._spec.search_seed + number) % 2**32)
         asked = self._study.ask(self._space)
         return Trial(asked.number, [self._setting(asked.params)])
 
     def tell(self, number: int, value: float | None) -> None:
-        """Writes it into the journal."""
+        """Writes a trial's score into the journal."""
         from optuna.trial import TrialState
 
         if value is None:
@@ -130,7 +130,7 @@ class TpeSearch:
         return Trial(found.number, [self._setting(found.params)])
 
     def _setting(self, params: dict[str, Any]) -> Setting:
-        """What a trial's parameters mean: of listed values Optuna sees the place in the list."""
+        """A trial's parameters as a setting; to Optuna a listed value is its place in the list."""
         domains = self._spec.fields
         return {
             name: domain.values[params[name]] if isinstance(domain, Choices) else params[name]

@@ -35,7 +35,7 @@ class SweepRun:
 
     @property
     def seeds(self) -> Sequence[int]:
-        """Of the program."""
+        """The program's seeds."""
         return range(self.config.seed, self.config.seed + self.config.num_seeds)
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -55,7 +55,10 @@ class SweepRun:
 
 
 def programs(spec: SweepSpec, settings: Iterable[Setting]) -> list[list[Setting]]:
-    """Those that differ only in fields of ``vmap`` together, in the order of the first of each."""
+    """Settings grouped into programs: those that differ only in fields of ``vmap`` share one.
+
+    Programs come in the order of their first settings.
+    """
     found: dict[str, list[Setting]] = {}
     for setting in settings:
         fixed = [value for name, value in setting.items() if name not in spec.vmap]
@@ -152,7 +155,7 @@ def listed(spec: SweepSpec) -> list[Setting]:
 
 
 def _combinations(spec: SweepSpec) -> Iterator[Setting]:
-    """Of all values where they are listed, and of the extremes of ranges."""
+    """Combinations of all listed values and of the extremes of ranges."""
     values = map(_extremes, spec.fields.values())
     return (dict(zip(spec.fields, found, strict=True)) for found in itertools.product(*values))
 

@@ -18,10 +18,10 @@ from presets import PRESETS
 Method = Literal["grid", "random", "tpe"]
 Score = Literal["return", "success"]
 SEED = "seed"
-"""In ``vmap``: the seeds."""
+"""The name of the seeds in ``vmap``."""
 
 MOST_SETTINGS, MOST_SEEDS = 10_000, 1024
-"""Of a sweep."""
+"""Upper bounds for a sweep."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +102,22 @@ class SweepSpec:
     preset: str
     """What all runs start from: a preset of ``make train``."""
     fields: Mapping[str, Domain]
-    """What is varied, by the full name of the field."""
+    """The varied fields, by their full names."""
     method: Method = "grid"
     """All settings; or as many as num_runs, drawn at random or by the tree-structured Parzen
     estimator (Bergstra 2011), which learns from those that are finished."""
     num_runs: int | None = None
     """Settings to draw, each run once per seed; not for a grid."""
     seeds: tuple[int, ...] = (0,)
-    """Of training."""
+    """Seeds of training."""
     metric: Metric = Metric()
-    """What is to be large."""
+    """The score to maximise."""
     set: Mapping[str, Any] = field(default_factory=dict)
     """Fields in which all runs differ from the preset."""
     vmap: tuple[str, ...] = ()
     """What differs within one program: the seeds, varied fields that take fractions, or nothing."""
     search_seed: int = 0
-    """Of what random and tpe draw."""
+    """Seed of the settings that random and tpe draw."""
 
     def __post_init__(self):
         require(

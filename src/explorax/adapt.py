@@ -24,11 +24,11 @@ class StepSizes(NamedTuple):
 
 
 class Advantages(NamedTuple):
-    """Of one task's episodes, before they are standardised: linear in the reward."""
+    """Advantages of one task's episodes before standardising: linear in the reward."""
 
     of_steps: Float[Array, "K T"]  # GAE
     of_episodes: Float[Array, " K"]  # discounted return less the baseline at t = 0
-    largest: Float[Array, ""]  # size of a return to go, at most
+    largest: Float[Array, ""]  # largest |return to go|, or an upper bound of it
 
 
 class Parts(NamedTuple):
@@ -67,7 +67,7 @@ def make_batch(trajectory: Trajectory, discount: float, gae_lambda: float) -> Ba
 def advantages(
     trajectory: Trajectory, reward: Float[Array, "K T"], discount: float, gae_lambda: float
 ) -> Advantages:
-    """What ``reward`` makes the episodes of one task worth, against a baseline fitted to it."""
+    """Advantages of one task's episodes under ``reward``, against a baseline fitted to it."""
     target = returns.discounted_returns(reward, discount)
     value = returns.linear_baseline(trajectory.obs, target, trajectory.alive)
     of_steps = returns.gae(reward, value, discount, gae_lambda)
@@ -92,7 +92,7 @@ def weighted(parts: Parts, coef: Float[Array, ""]) -> Advantages:
 
 
 def by_reward(config: MetaConfig) -> Appraisal:
-    """Episodes are worth their reward, at every stage."""
+    """Advantages from the task's reward, at every stage."""
 
     def batch(memory: PyTree, _: Array, trajectory: Trajectory) -> tuple[Batch, PyTree]:
         return make_batch(trajectory, config.discount, config.gae_lambda), memory
@@ -211,7 +211,7 @@ def unroll(
       tasks: leading axis N.
       keys: typed keys (N,), consumed.
       emit: what to keep of a task's batch at a stage.
-      appraisal: what episodes are worth, if not their reward.
+      appraisal: how advantages are computed, if not from the task's reward.
 
     Returns:
       ``emit`` of every batch, leading axes (S, N).

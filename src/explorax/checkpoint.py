@@ -20,11 +20,11 @@ from explorax import checksums
 from explorax.types import PyTree
 
 SCORE = "score.json"
-"""How good a checkpoint is, beside what Orbax writes of it."""
+"""File with a checkpoint's score, beside those that Orbax writes."""
 SAVING = "SAVING"
-"""While one is written, its step, beside the folders of all."""
+"""File with the step that is being written, beside the folders of all steps."""
 OVERHEAD = 1_000_000
-"""Bytes that are enough for all of a checkpoint but the arrays."""
+"""Bytes that suffice for everything in a checkpoint but its arrays."""
 
 
 class CheckpointError(Exception):
@@ -92,7 +92,7 @@ class Checkpoints:
         return not was_saved and saving.exists() and saving.read_bytes() == str(steps[0]).encode()
 
     def best(self) -> int | None:
-        """The step with the highest score, of equals the latest; None where none has a score."""
+        """The step with the highest score, the latest of ties; None if no step has a score."""
         scores = {step: self._score(step) for step in self.steps()}
         known = [(score, step) for step, score in scores.items() if score is not None]
         return max(known)[1] if known else None
@@ -111,7 +111,7 @@ class Checkpoints:
         Raises:
           CheckpointError: it exists already, or could not be written.
         """
-        # Of jax's arrays Orbax writes, where there are several processes, a part in each.
+        # With several processes, Orbax would write a part of each jax array in each process.
         leaves = {name: np.asarray(_unwrapped(leaf)) for name, leaf in _leaves(state).items()}
         args = ocp.args.Composite(state=ocp.args.StandardSave(leaves), info=ocp.args.JsonSave(info))
         path = self._path(step)
@@ -204,7 +204,7 @@ class Checkpoints:
         raise CheckpointError(f"{self._path(steps[-1])}: {faults[steps[-1]]}{others}")
 
     def _score(self, step: int) -> float | None:
-        """As given to ``save``; None, too, where it cannot be read."""
+        """The score given to ``save``; None also if it cannot be read."""
         try:
             score = json.loads((self._path(step) / SCORE).read_text(encoding="utf-8"))
             return score if type(score) in (int, float) else None
@@ -257,7 +257,7 @@ def _leaves(tree: PyTree) -> dict[str, Any]:
 
 
 def _unwrapped(leaf: Any) -> Any:
-    """A leaf, or its shape and dtype; of keys, that of the integers that they are made of."""
+    """A leaf, or its shape and dtype; for keys, those of their integer data."""
     if not _is_key(leaf):
         return leaf
     if not isinstance(leaf, jax.ShapeDtypeStruct):
@@ -287,7 +287,7 @@ def _fill(abstract: PyTree, leaves: dict[str, Any]) -> PyTree:
 
 
 def _one_line(error: Exception, limit: int = 300) -> str:
-    """An error's kind and its text, of a long one both ends: the cause is often the last of it."""
+    """An error's type and text; a long text keeps both ends, since the cause often comes last."""
     text = " ".join(str(error).split())
     if len(text) > limit:
         text = f"{text[: limit // 2]} ... {text[-limit // 2 :]}"

@@ -1,4 +1,4 @@
-"""What a meta-learner can be told. Refuses nonsense early and names the field."""
+"""Configs of meta-learners and skill learners; invalid values raise, naming the field."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ SkillSpace = Literal["categorical", "gaussian"]
 CoefSchedule = Literal["constant", "annealed", "learned"]
 
 MOST = 1_000_000
-"""Of any count: far more than a machine can do, and products of two still are numbers to XLA."""
+"""Upper bound of counts: far more than a machine can do; XLA can represent the product of two."""
 MOST_STEPS = 2**31 - 1
-"""Of what is counted by an int32 on the device."""
+"""Upper bound of what an int32 counts on the device."""
 MOST_LAYERS, MOST_UNITS = 16, 16_384
-"""Of a network."""
+"""Upper bounds of a network's layers, and of the units of each."""
 DEMONSTRATIONS = 40
 """Episodes of skills for each training task, from which a policy is distilled; they are counted."""
 TINY, HUGE = 2e-38, 3e38
-"""Between them, float32 has normal numbers."""
+"""Bounds of float32's normal numbers."""
 
 
 def require(condition: bool, field_name: str, expectation: str) -> None:

@@ -1,7 +1,7 @@
 """Distributions of actions and latents: sample, log_prob, kl, entropy.
 
-Of a diagonal Gaussian all reduce over the last axis, by a sum. A ``SkillChoice`` is the product of
-a categorical distribution and a Gaussian one.
+For a diagonal Gaussian, all of them sum over the last axis. A ``SkillChoice`` is the product of a
+categorical distribution and a Gaussian one.
 """
 
 import math

@@ -25,7 +25,7 @@ def sampling_metrics(batch: Batch) -> Metrics:
 
 
 def spread_metrics(dist: ActionDist) -> Metrics:
-    """How far a policy's actions spread: the deviation, and of skills the entropy (nats)."""
+    """Spread of a policy's actions: the standard deviation, and for skills the entropy (nats)."""
     if isinstance(dist, SkillChoice):
         entropy = {"skill_entropy": jnp.mean(distributions.categorical_entropy(dist.logits))}
         has_residual = dist.residual.mean.shape[-1] > 0
@@ -40,7 +40,7 @@ def all_finite(tree: PyTree) -> Bool[Array, ""]:
 
 
 def parameter_metrics(config: MetaConfig, params: MetaParams) -> Metrics:
-    """Of latents and step sizes what the method has."""
+    """Metrics of latents and step sizes, where the method has them."""
     metrics: dict[str, Float[Array, ""]] = {}
     if config.latent_dim > 0:
         prior = distributions.standard_normal_like(params.latent)

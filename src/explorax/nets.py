@@ -199,7 +199,7 @@ def recurrent_policy(
 
 
 class DiscriminatorMLP(nn.Module):
-    """ReLU layers on features f(s), then what q(z | f(s)) is made of: all 0 before training."""
+    """ReLU layers on features f(s), then the parameters of q(z | f(s)), all 0 before training."""
 
     output_size: int
     hidden_sizes: Sequence[int]
@@ -211,7 +211,7 @@ class DiscriminatorMLP(nn.Module):
 
 
 class Discriminator(NamedTuple):
-    """What q(z | f) is made of, as pure functions."""
+    """The network of q(z | f) as pure functions."""
 
     init: Callable[[PRNGKeyArray], PyTree]
     """key -> phi"""

@@ -30,7 +30,7 @@ class FrozenSkills(NamedTuple):
 
 
 class SkillSet(NamedTuple):
-    """Skills that are not learned any more, as pure functions."""
+    """Frozen skills as pure functions."""
 
     policy: Policy
     """pi(a | s, k) before its tanh, of soft actor-critic"""

@@ -164,7 +164,7 @@ def kl_to_sampling(dist: ActionDist, trajectory: Trajectory, stride: int = 1) ->
 def sampling_credit(
     config: MetaConfig, batch: Batch, reduce: Callable[[PyTree], PyTree]
 ) -> Float[Array, " N"]:
-    """What a task's pre-update episodes were worth (E-MAML, Stadie 2018, eq. 6).
+    """Credit of each task's pre-update episodes (E-MAML, Stadie 2018, eq. 6).
 
     J(theta') averaged over the pre-update episodes has a gradient of two terms: the derivative of
     theta', and J(theta') sum_k sum_t d log pi(a_kt). The credit is this J(theta'), the discounted

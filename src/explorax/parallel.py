@@ -39,11 +39,11 @@ def task_mesh(num_tasks: int, max_devices: int | None = None) -> Mesh:
     """A mesh over as many devices of every process as together divide ``num_tasks`` evenly.
 
     Args:
-      num_tasks: is shared by the devices.
-      max_devices: the most of a process.
+      num_tasks: tasks to distribute over the devices.
+      max_devices: upper bound for each process.
 
     Raises:
-      ValueError: already the number of processes does not divide it.
+      ValueError: ``num_tasks`` is not divisible by the number of processes.
     """
     devices = usable_devices(max_devices)
     sizes = range(len(devices[0]), 0, -1)
@@ -111,7 +111,7 @@ def everywhere(mesh: Mesh) -> NamedSharding:
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     """``tree`` on every device of ``mesh``, so that the first call compiles for all later ones.
 
-    Of several processes each gives its own, and all have to be equal.
+    With several processes, each passes its own copy; all copies must be equal.
     """
     sharding = everywhere(mesh)
     if sharding.is_fully_addressable:
@@ -157,7 +157,7 @@ def _of_first_process(x: jax.Array) -> jax.Array:
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         data = _of_first_process(jax.random.key_data(x))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
-    # What others give counts as 0 and is added: to whole numbers, or -0.0 would lose its sign.
+    # The broadcast adds zeros from the others: to integers, since -0.0 + 0.0 would lose its sign.
     values = np.ascontiguousarray(x).reshape(-1)
     shared = np.asarray(multihost_utils.broadcast_one_to_all(values.view(np.uint8)))
     return jnp.asarray(shared.view(x.dtype).reshape(x.shape))

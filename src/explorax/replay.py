@@ -1,4 +1,4 @@
-"""What is kept of the episodes of skills: transitions in Brax's replay buffer."""
+"""Episodes of skills as transitions in Brax's replay buffer."""
 
 from typing import NamedTuple
 

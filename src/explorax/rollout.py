@@ -196,14 +196,14 @@ def _repeat(tree: PyTree, num_episodes: int) -> PyTree:
 
 
 def stage_keys(keys: PRNGKeyArray, stage: Int[Array, ""], num_episodes: int) -> PRNGKeyArray:
-    """Of each task's key (N,) the keys of its episodes at a stage, (N, K)."""
+    """Keys (N, K) of the episodes at a stage, derived from the task keys (N,)."""
     return jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, stage), num_episodes))(
         keys
     )
 
 
 def where(condition: Float[Array, " E"], new: PyTree, old: PyTree) -> PyTree:
-    """Episode by episode ``new`` where ``condition`` is not 0, else ``old``."""
+    """For each episode, ``new`` where ``condition`` is not 0, else ``old``."""
 
     def leaf(a: Array, b: Array) -> Array:
         return jnp.where(condition.reshape(-1, *[1] * (a.ndim - 1)) > 0, a, b)

@@ -47,7 +47,7 @@ class Schedule(NamedTuple):
 
 
 class Callbacks(NamedTuple):
-    """How the loop speaks."""
+    """What the loop calls."""
 
     on_metrics: Callable[[Sequence[dict[str, float]]], None]
     """one meta-iteration's metrics of each seed, iteration by iteration"""
@@ -251,7 +251,7 @@ def iterations_done(state: LearnerState) -> int:
 class StopSignal:
     """Turns the first of ``SIGNALS`` into a wish to stop; the second one acts as usual.
 
-    Of several processes one that receives it is enough: they agree whenever they ask.
+    With several processes it suffices that one receives it: they agree whenever they ask.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last: a cluster preempts
@@ -263,11 +263,11 @@ class StopSignal:
         self._previous: dict[int, object] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal has come, to any process."""
+        """Whether any process has received a signal."""
         return self.agreed() is not None
 
     def agreed(self) -> signal.Signals | None:
-        """The signal that has come, to any process; the one of the highest number, of several."""
+        """The signal that any process has received; of several, the one with the highest number."""
         number = highest(self.received or 0)
         return signal.Signals(number) if number else None
 

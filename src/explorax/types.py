@@ -105,7 +105,7 @@ class LearnerState(Protocol):
 
 
 class Learner(Protocol):
-    """A method as a NamedTuple of pure functions, as far as training it goes."""
+    """What the training loop needs of a method, which is a NamedTuple of pure functions."""
 
     @property
     def init(self) -> Callable[..., Any]:
@@ -143,7 +143,7 @@ class SkillChoice(NamedTuple):
 
 
 ActionDist = Gaussian | SkillChoice
-"""What a policy gives of an action."""
+"""A policy's output: a distribution of actions."""
 
 
 class Percept(NamedTuple):

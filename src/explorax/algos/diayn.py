@@ -330,7 +330,7 @@ def skill_metrics(
 ) -> tuple[Metrics, Float[Array, " E"]]:
     """How well new episodes' skills can be told from their states; and the last state's reward.
 
-    The states are those that are paid for: of VIC, whose q learns nothing of others, the last ones.
+    The states are those that are paid for: for VIC, whose q is trained on no others, the last ones.
     The mean reward of the last state bounds the information (nats) that it has about the skill from
     below; its exponential is ``distinct_skills``, at most M, where skills are numbered.
     ``effective_skills`` is the exponential of p(z)'s entropy, M unless p(z) is learned (Eysenbach
@@ -339,7 +339,7 @@ def skill_metrics(
     """
     obs = trajectory.obs[:, -1:] if parts.config.objective == "vic" else trajectory.obs
     seen = obs[..., parts.features]
-    reward = intrinsic_reward(parts, params, seen, code[:, None])  # (E, T), of VIC (E, 1)
+    reward = intrinsic_reward(parts, params, seen, code[:, None])  # (E, T), for VIC (E, 1)
     episode_return, success = returns_and_success(trajectory)
     metrics = {
         "intrinsic_reward": jnp.mean(reward),

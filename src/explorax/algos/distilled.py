@@ -39,11 +39,11 @@ from explorax.types import Env, Gaussian, PyTree, Task, Trajectory
 CLONING = 0xC10E
 """Stream of the cloning within the seed's key."""
 NUM_GRADIENT_STEPS = 8000
-"""Of the cloning."""
+"""Gradient steps of the cloning."""
 BATCH_SIZE = 1024
-"""Control steps of demonstrations in each."""
+"""Control steps of demonstrations per gradient step."""
 LEARNING_RATE = 2e-3
-"""Adam's at first; it falls linearly to 0."""
+"""Adam's initial step size; it falls linearly to 0."""
 
 
 class CloningStreams(NamedTuple):

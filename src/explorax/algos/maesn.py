@@ -18,9 +18,9 @@ from explorax.config import MetaConfig
 
 
 def maesn(**overrides: Any) -> MetaConfig:
-    """One inner step on the latents alone, and trpo outside, as in the paper's code.
+    """One inner step on the latents alone, and trpo outside; see MetaConfig's fields.
 
-    The paper starts with mu ~ N(0, 1) and step sizes of 1, and weighs the KL by 0.1; the defaults
-    here are those that did best on Push.
+    The other defaults are ours, those that did best on Push: alpha 3 for mu, mu ~ N(0, 0.1^2),
+    w = 0.05. The paper's are in experiments/presets.py (push-maesn-paper): 1, N(0, 1) and 0.1.
     """
     return MetaConfig(**{"optimizer": "trpo", **overrides})

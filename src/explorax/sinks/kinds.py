@@ -1,4 +1,4 @@
-"""What runs write of every iteration, and what of it is shown."""
+"""The metrics that runs write at every iteration, and those that are shown."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -19,7 +19,7 @@ METRIC_KEYS = (
     "inner_lr_log_std",
     "inner_lr_params",
 )
-"""Every line of a meta-training's JSONL file has these, null where the method has no such thing."""
+"""Keys of every line of a meta-training's JSONL file; null where the method lacks a metric."""
 
 SKILL_METRIC_KEYS = (
     *COUNTERS,
@@ -35,7 +35,7 @@ SKILL_METRIC_KEYS = (
     "return",
     "success",
 )
-"""The same where skills are learned."""
+"""The same for runs that learn skills."""
 
 
 class RunKind(NamedTuple):

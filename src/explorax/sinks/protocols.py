@@ -1,4 +1,4 @@
-"""What a sink can do."""
+"""Interfaces of sinks and run logs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class RunLog(Protocol):
     """Shows a run elsewhere than in its own directory."""
 
     def write(self, metrics: Mapping[str, float | None]) -> None:
-        """Takes one iteration's metrics, of which None is none."""
+        """Takes one iteration's metrics; None where the method lacks a metric."""
         ...
 
     def write_results(self, results: Results) -> None:
@@ -41,5 +41,5 @@ class RunLog(Protocol):
 
 
 def finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
-    """Those that are numbers."""
+    """The metrics that are finite numbers."""
     return {k: v for k, v in metrics.items() if v is not None and math.isfinite(v)}
