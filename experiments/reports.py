@@ -12,7 +12,6 @@ from scipy import stats
 
 from config_json import settings_id
 from explorax.sinks import finite_or_none, read_jsonl
-from held_out import held_out_tasks as held_out_tasks  # benchmarks/programs.py has it from here
 from run_directory import RunDirectory
 
 INTERVAL = "95%, percentile bootstrap over tasks"

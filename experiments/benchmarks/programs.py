@@ -19,9 +19,9 @@ from explorax.parallel import everywhere, over_tasks, replicate, task_mesh
 from explorax.rollout import TaskParams, rollout, task_axes
 from explorax.train import compile_chunk
 from explorax.types import Env, Gaussian, PyTree, Task
+from held_out import held_out_tasks
 from learners import Setup, first_state, set_up
 from metatest_program import metatest_keys, metatest_program
-from reports import held_out_tasks
 from runtime import make_env
 
 
