@@ -35,8 +35,8 @@ def follow(config: C, setup: Setup, test_along: Callable[[C, PyTree], None]) -> 
     Raises:
       RunError: the parameters are not finite any more.
     """
-    state = _first_ones_state(setup)
     with StopSignal() as stop:
+        state = _first_ones_state(setup)
         callbacks = Callbacks(lambda _: None, lambda *_: None, stop)
         try:
             result = fit(setup.learner, state, setup.mesh, schedule(config), callbacks)

@@ -31,10 +31,10 @@ def interval(
     """A statistic of M seeds and N tasks at S iterations, and its 95% percentile interval.
 
     Seeds are drawn with replacement, and so are tasks, once for all seeds of a resample: every seed
-    is tested on the same tasks, so more seeds do not average out which tasks were held out. Drawn
-    separately they make the interval rather too wide than too narrow (Owen 2007, The pigeonhole
-    bootstrap, Annals of Applied Statistics 1). Agarwal 2021 draws runs anew for each task instead,
-    which suits a fixed set of tasks that are trained one by one.
+    is tested on the same tasks, so more seeds do not average out which tasks were held out.
+    Drawing both separately makes the interval rather too wide than too narrow (Owen 2007, The
+    pigeonhole bootstrap, Annals of Applied Statistics 1). Agarwal 2021 draws runs anew for each
+    task instead, which suits a fixed set of tasks that are trained one by one.
 
     Args:
       scores: of every seed, task and iteration.

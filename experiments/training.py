@@ -50,13 +50,11 @@ def train(
       UsageError: a checkpoint or metrics.jsonl is unreadable, or training is past its end.
       RunError: the parameters are not finite any more, or nothing can be written.
     """
-    with (
-        reading(),
-        contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints,
-        _stop_signal(console) as stop,
-    ):
-        start = _begin(run, setup, checkpoints, console)
-        with _writing(run, setup, checkpoints, console):
+    stop = _stop_signal(console)
+    with reading(), contextlib.closing(Checkpoints(run.checkpoints)) as checkpoints:
+        with stop:  # skills may have to be cloned
+            start = _begin(run, setup, checkpoints, console)
+        with _writing(run, setup, checkpoints, console), stop:
             run.write_config()
             provenance.record(run, start.meta_iteration, list(setup.mesh.devices.flat))
             if isinstance(run.config, Config) and run.config.has_skill_set:

@@ -40,9 +40,10 @@ def goal_cost(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The distance, for ``sparse`` the goal's own distance beyond ``radius``; and success.
 
-    NaN where the position is: simulations that broke do not score as having done nothing.
+    NaN where the position is not finite: a simulation that broke has not done nothing.
     """
     distance = jnp.linalg.norm(position - goal)
-    far = jnp.linalg.norm(goal) if reward == "sparse" else distance
     inside = distance <= radius
-    return jnp.where(distance > radius, far, distance), inside.astype(jnp.float32)
+    far = jnp.linalg.norm(goal) if reward == "sparse" else distance
+    cost = jnp.where(inside, distance, far)
+    return jnp.where(jnp.isfinite(distance), cost, jnp.nan), inside.astype(jnp.float32)

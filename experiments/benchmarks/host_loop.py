@@ -52,7 +52,7 @@ class HostLoop(NamedTuple):
     case: Case
     map: Map  # that of Python, or of a pool of processes
     tasks: HostTasks  # the training tasks
-    learned: Learned  # moved by adam
+    learned: Learned  # moved in place
     adam: Any  # ppo's
     rng: np.random.Generator
 

@@ -58,6 +58,8 @@ def conjugate_gradients(
     x, residual, direction = torch.zeros_like(target), target, target
     size = residual @ residual
     for _ in range(num_steps):
+        if size == 0.0:
+            break
         curved = product(direction)
         length = size / (direction @ curved)
         x, residual = x + length * direction, residual - length * curved

@@ -272,7 +272,7 @@ class StopSignal:
         return signal.Signals(number) if number else None
 
     def __enter__(self) -> "StopSignal":
-        for number in self.SIGNALS:
+        for number in self.SIGNALS if self.received is None else ():  # entered again, it remembers
             self._previous[number] = signal.signal(number, self._receive)
         return self
 

@@ -39,10 +39,12 @@ def test_beyond_the_radius_the_cost_is_the_goals_own_distance():
     assert state.reward == -2
 
 
-def test_a_position_that_is_lost_does_not_score_as_doing_nothing():
-    """A diverged run's return is NaN, which is said of it, with the sparse reward as well."""
-    env = Point("sparse")
-    state = env.step(env.unpack(jnp.full(2, jnp.nan), UP), jnp.zeros(2))
+@pytest.mark.parametrize("lost", [jnp.nan, jnp.inf])
+@pytest.mark.parametrize("reward", ["dense", "sparse"])
+def test_a_position_that_is_lost_does_not_score_as_doing_nothing(reward, lost):
+    """A diverged run's return is NaN, which is said of it."""
+    env = Point(reward)
+    state = env.step(env.unpack(jnp.full(2, lost), UP), jnp.zeros(2))
     assert jnp.isnan(state.reward)
     assert state.metrics["success"] == 0
 

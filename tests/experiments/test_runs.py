@@ -1,6 +1,7 @@
 """Whole runs on the point robot: trained, stopped, resumed, broken, evaluated."""
 
 import json
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -103,6 +104,21 @@ def test_a_stopped_and_resumed_run_is_bit_equal(
     results = [json.loads((d / "metatest.json").read_text()) for d in (run_dir, finished)]
     assert results[0].pop("run_id") != results[1].pop("run_id")
     assert results[0] == results[1]
+
+
+def test_a_signal_while_a_run_begins_is_heeded(tiny, tmp_path, monkeypatch):
+    """It may have skills to clone: the run stops, and saves, after its first chunk."""
+    begin = training._begin
+
+    def begin_and_stop(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begin(*args)
+
+    monkeypatch.setattr(training, "_begin", begin_and_stop)
+    run_dir = tmp_path / "stopped"
+    assert run_main(train.main, [*tiny, "--train.num-iterations=6", f"--run-dir={run_dir}"]) == 0
+    assert steps(run_dir) == [2]
+    assert not (run_dir / "metatest.json").exists()
 
 
 def test_a_run_goes_on_with_another_number_of_devices(tiny, tmp_path, monkeypatch):

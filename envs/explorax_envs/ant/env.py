@@ -92,9 +92,11 @@ class Ant(GoalEnv):
         pipeline_state = self.advance(state, action)
         obs = self.observe(pipeline_state.qpos, pipeline_state.qvel)
         way = obs[-3:-1] - goal
-        distance, cost = jnp.linalg.norm(way), jnp.sum(jnp.abs(way))
-        if self.reward == "sparse":  # NaN stays NaN, as in goals.goal_cost
-            cost = jnp.where(distance > SUCCESS_RADIUS, jnp.sum(jnp.abs(goal)), cost)
+        inside = jnp.linalg.norm(way) <= SUCCESS_RADIUS
+        cost = jnp.sum(jnp.abs(way))
+        if self.reward == "sparse":
+            cost = jnp.where(inside, cost, jnp.sum(jnp.abs(goal)))
+        cost = jnp.where(jnp.isfinite(way).all(), cost, jnp.nan)  # as in goals.goal_cost
         effort = CONTROL_COEF * jnp.sum(jnp.square(jnp.clip(action, -1.0, 1.0)))
         low, high = HEALTHY_HEIGHT
         height = pipeline_state.qpos[2]
@@ -103,5 +105,5 @@ class Ant(GoalEnv):
             obs=obs,
             reward=GOAL_BONUS - cost - effort + ALIVE_BONUS,
             done=jnp.where((height < low) | (height > high), 1.0, 0.0),
-            metrics={**state.metrics, "success": (distance <= SUCCESS_RADIUS).astype(jnp.float32)},
+            metrics={**state.metrics, "success": inside.astype(jnp.float32)},
         )
