@@ -1,6 +1,6 @@
 """Tasks that are a point on the plane: reach it."""
 
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -36,14 +36,26 @@ def half_circle(key: PRNGKeyArray, num_tasks: int, radius: float) -> GoalTask:
 
 
 def goal_cost(
-    position: Float[Array, "2"], goal: Float[Array, "2"], radius: float, reward: str
+    position: Float[Array, "2"],
+    goal: Float[Array, "2"],
+    radius: float,
+    reward: str,
+    norm: Literal[1, 2] = 2,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The distance, for ``sparse`` the goal's own distance beyond ``radius``; and success.
 
     NaN where the position is not finite: a simulation that broke has not done nothing.
+
+    Args:
+      position: of what has to be at the goal (m).
+      goal: where (m).
+      radius: of success (m), in the Euclidean norm.
+      reward: dense or sparse.
+      norm: order of the norm in which distances cost.
     """
     distance = jnp.linalg.norm(position - goal)
     inside = distance <= radius
-    far = jnp.linalg.norm(goal) if reward == "sparse" else distance
-    cost = jnp.where(inside, distance, far)
+    near = jnp.linalg.norm(position - goal, norm)
+    far = jnp.linalg.norm(goal, norm) if reward == "sparse" else near
+    cost = jnp.where(inside, near, far)
     return jnp.where(jnp.isfinite(distance), cost, jnp.nan), inside.astype(jnp.float32)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from mujoco import mjx
 
 from explorax_envs.goal_env import SUCCESS_RADIUS, GoalEnv
-from explorax_envs.goals import task_format
+from explorax_envs.goals import goal_cost, task_format
 
 HEALTHY_HEIGHT = (0.2, 1.0)
 CONTROL_COEF = 0.005
@@ -91,12 +91,7 @@ class Ant(GoalEnv):
         goal = state.info["task"].goal
         pipeline_state = self.advance(state, action)
         obs = self.observe(pipeline_state.qpos, pipeline_state.qvel)
-        way = obs[-3:-1] - goal
-        inside = jnp.linalg.norm(way) <= SUCCESS_RADIUS
-        cost = jnp.sum(jnp.abs(way))
-        if self.reward == "sparse":
-            cost = jnp.where(inside, cost, jnp.sum(jnp.abs(goal)))
-        cost = jnp.where(jnp.isfinite(way).all(), cost, jnp.nan)  # as in goals.goal_cost
+        cost, success = goal_cost(obs[-3:-1], goal, SUCCESS_RADIUS, self.reward, norm=1)
         effort = CONTROL_COEF * jnp.sum(jnp.square(jnp.clip(action, -1.0, 1.0)))
         low, high = HEALTHY_HEIGHT
         height = pipeline_state.qpos[2]
@@ -105,5 +100,5 @@ class Ant(GoalEnv):
             obs=obs,
             reward=GOAL_BONUS - cost - effort + ALIVE_BONUS,
             done=jnp.where((height < low) | (height > high), 1.0, 0.0),
-            metrics={**state.metrics, "success": inside.astype(jnp.float32)},
+            metrics={**state.metrics, "success": success},
         )
