@@ -78,7 +78,7 @@ def test_the_reward_by_hand():
         "alive": jnp.array([[1.0, 1.0, 0.0, 0.0]]),
         "latent": jnp.array([[1.5, 1.0]]),
     }
-    told = reward_of()._replace(
+    method = reward_of()._replace(
         discriminator=Discriminator(
             lambda _: (),
             lambda _, f: jnp.stack(
@@ -86,7 +86,7 @@ def test_the_reward_by_hand():
             ),
         )
     )
-    got = intrinsic.intrinsic_reward(told, (), Trajectory(**fields))
+    got = intrinsic.intrinsic_reward(method, (), Trajectory(**fields))
     log_p = -0.5 * (1.5**2 + 1.0**2)
     log_q = [-0.5 * ((1.5 - x) ** 2 + 1.0) - np.log(2.0) for x in (0.5, 1.0)]
     np.testing.assert_allclose(got, [[log_q[0] - log_p, log_q[1] - log_p, 0, 0]], rtol=1e-5)
@@ -278,7 +278,7 @@ def test_beta_is_learned(optimizer):
 
 def test_the_discriminator_learns():
     """Theta walks along z and stays; phi alone learns, and on new episodes tells skills apart."""
-    told = reward_of(LatentSkillConfig(hidden_sizes=(16,), learning_rate=0.01))
+    method = reward_of(LatentSkillConfig(hidden_sizes=(16,), learning_rate=0.01))
     walk = Policy(lambda _: (), lambda _, obs, z: Gaussian(z, jnp.full_like(z, -2.0)))
     acting = TaskParams(Gaussian(jnp.zeros((2, 2)), jnp.zeros((2, 2))), ())
     tasks = Point().sample_tasks(jax.random.key(0), 2)
@@ -287,12 +287,12 @@ def test_the_discriminator_learns():
         keys = jax.random.split(key, (2, 20))
         episodes = rollout(Point(), walk, acting, task_axes("latents"), tasks, keys)
         stages = jax.tree.map(lambda x: jnp.stack([x, jnp.nan * x]), episodes)
-        *carry, metrics = intrinsic.discriminator_step(told, *carry, stages, lambda tree: tree)
+        *carry, metrics = intrinsic.discriminator_step(method, *carry, stages, lambda tree: tree)
         return tuple(carry), metrics
 
-    phi = told.discriminator.init(jax.random.key(1))
+    phi = method.discriminator.init(jax.random.key(1))
     keys = jax.random.split(jax.random.key(2), 60)
-    _, metrics = jax.jit(lambda c: jax.lax.scan(step, c, keys))((phi, told.optimizer.init(phi)))
+    _, metrics = jax.jit(lambda c: jax.lax.scan(step, c, keys))((phi, method.optimizer.init(phi)))
     assert metrics["intrinsic_reward_pre"][0] == 0.0
     loss = metrics["discriminator_loss"]
     np.testing.assert_allclose(loss[0], np.log(2 * np.pi) + 1.0, atol=0.4)  # N(0, I)'s entropy

@@ -33,11 +33,11 @@ def moving_skills(std=0.0):
         mean = jnp.arctanh(0.5) * (skill @ theta)
         return Gaussian(mean, jnp.full_like(mean, jnp.log(std)))
 
-    def told(frozen, obs, skill):  # right of 0 it was probably the first
+    def reward(frozen, obs, skill):  # right of 0 it was probably the first
         logits = jnp.pad(obs[..., :1], [(0, 0)] * (obs.ndim - 1) + [(0, 2)])
         return jnp.sum(skill * jax.nn.log_softmax(logits), axis=-1) + jnp.log(3.0)
 
-    return SkillSet(Policy(lambda key: DIRECTIONS, apply), 3, lambda key: FROZEN, told)
+    return SkillSet(Policy(lambda key: DIRECTIONS, apply), 3, lambda key: FROZEN, reward)
 
 
 def options_of(env=None, std=0.0, **config):
