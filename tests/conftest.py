@@ -1,5 +1,6 @@
 """Tests run on two CPU devices, with a compilation cache that survives the run."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -44,3 +45,8 @@ def no_wandb_account(monkeypatch, tmp_path):
     yield
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+    logger = logging.getLogger("wandb")
+    for handler in logger.handlers[:]:
+        if isinstance(handler, logging.FileHandler):  # of a run whose process was killed
+            logger.removeHandler(handler)
+            handler.close()
